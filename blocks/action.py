@@ -1,0 +1,64 @@
+"""What an action is: plan, apply, verify, undo. An action of your own is one subclass and one policy entry.
+
+ActionError       the target refused or can't be reached: said on the ledger row, tried again
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from prefect.blocks.core import Block
+from pydantic import BaseModel, Field
+
+from firebreak.blocks.store import Incident, Store
+from firebreak.blocks.store.ledger import Step
+
+
+class ActionError(Exception):
+    """The target refused, or can't be reached: the effect is not there, unless a probe sees it.
+
+    The message names target, problem and what to do.
+    """
+
+
+class Probe(BaseModel):
+    """What an independent look at the target saw. ``done`` None: it can't be told."""
+
+    done: bool | None
+    seen: dict[str, Any] = Field(default_factory=dict)
+
+
+class Action(Block, ABC):
+    """One kind of step. Everything it needs is in the step, so that what was approved is what runs."""
+
+    _block_schema_capabilities: ClassVar[list[str]] = ["firebreak-action"]
+
+    reasserted: ClassVar[bool] = False  # `reconcile` applies it again when its effect is found gone
+
+    @property
+    def reversible(self) -> bool:
+        """Whether this kind of action can be undone at all."""
+        return type(self).undo is not Action.undo
+
+    @abstractmethod
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
+        """The step this incident needs, as data; None when there is nothing it may touch."""
+
+    @abstractmethod
+    def verify(self, store: Store, incident: Incident, step: Step) -> Probe:
+        """Look at the target itself: is the effect there?"""
+
+    def former(self, store: Store, incident: Incident, step: Step) -> dict[str, Any]:
+        """How the target is now: kept before the first apply, given back to undo."""
+        return {}
+
+    @abstractmethod
+    def apply(self, store: Store, incident: Incident, step: Step) -> None:
+        """Bring the effect about. Errors: ActionError."""
+
+    def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
+        """Take the effect back. Errors: ActionError."""
+        raise ActionError(f"{step.action} can't be undone")
+
+    def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
+        """Look at the target itself: is it as it was?"""
+        return Probe(done=False, seen={"why": f"{step.action} can't be undone"})

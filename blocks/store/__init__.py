@@ -1,0 +1,96 @@
+"""The incident store: findings, incidents, containment, leases, the ledger of actions, approvals, evidence.
+
+It is the truth; events are only signals. Open it with ``IncidentStore.load("firebreak").open()``.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from firebreak.blocks.store import leases, reporting
+from firebreak.blocks.store.approvals import Approvals
+from firebreak.blocks.store.database import Database, connect, utc_now
+from firebreak.blocks.store.errors import (
+    IllegalTransition,
+    LeaseLost,
+    PlanChanged,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    UnknownIncident,
+)
+from firebreak.blocks.store.health import Health, Overdue
+from firebreak.blocks.store.holds import Hold, Holds
+from firebreak.blocks.store.incidents import Incident, Incidents
+from firebreak.blocks.store.leases import Lease
+from firebreak.blocks.store.ledger import Ledger
+from firebreak.blocks.store.registers import Registers
+from firebreak.blocks.store.reporting import Aside, Batch, Report
+from firebreak.blocks.store.states import State
+from firebreak.detectors.facts import Facts
+
+
+class Store:
+    """One incident store. Each part is a small object; what detectors and the guard need stands here."""
+
+    def __init__(self, url: str, clock: Callable[[], datetime] = utc_now) -> None:
+        """Errors: StoreMisconfigured, StoreUnavailable."""
+        self._db = Database(connect(url), clock)
+        self.incidents = Incidents(self._db)
+        self.ledger = Ledger(self._db)
+        self.approvals = Approvals(self._db)
+        self.holds = Holds(self._db)
+        self.health = Health(self._db)
+        self.registers = Registers(self._db)
+
+    @property
+    def now(self) -> datetime:
+        return self._db.clock()
+
+    def report(self, batch: Batch, seen_by: str) -> Report:
+        """Write what a pass found, in one transaction. Errors: LeaseLost, StoreUnavailable (nothing written)."""
+        return reporting.report(self._db, batch, seen_by)
+
+    def standing(self, workflow: str, user: str | None, token_id: str | None) -> list[Hold]:
+        """What stands against a call; an empty list means go on."""
+        return self.holds.against(workflow, user, token_id)
+
+    def facts(self) -> Facts:
+        return self.registers.facts()
+
+    def canary(self, workflow: str) -> str:
+        return self.registers.canary(workflow)
+
+    def position(self, source: str) -> dict[str, Any] | None:
+        return self.registers.position(source)
+
+    def overdue(self) -> list[Overdue]:
+        return self.health.overdue()
+
+    def lease(self, name: str, owner: str, wait: float = 0) -> AbstractContextManager[Lease | None]:
+        """Work that only one may do at a time; None when somebody else still has it after ``wait`` seconds."""
+        return leases.hold(self._db, name, owner, wait)
+
+    def holder(self, name: str) -> str | None:
+        return leases.holder(self._db, name)
+
+
+__all__ = [
+    "Aside",
+    "Batch",
+    "Hold",
+    "IllegalTransition",
+    "Incident",
+    "Lease",
+    "LeaseLost",
+    "Overdue",
+    "PlanChanged",
+    "Report",
+    "State",
+    "Store",
+    "StoreError",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "UnknownIncident",
+]

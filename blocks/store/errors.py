@@ -1,0 +1,38 @@
+"""What the store raises.
+
+StoreError
+├── StoreUnavailable       the database can't be reached or is locked for too long: try again
+├── StoreMisconfigured     the URL or the schema is wrong: a person must mend it
+├── LeaseLost              another holder has the work: stop touching it
+├── UnknownIncident        no incident has this number
+├── IllegalTransition      the table of states doesn't have this step
+└── PlanChanged            what would run isn't what was approved
+"""
+
+
+class StoreError(Exception):
+    """Base of everything the incident store raises."""
+
+
+class StoreUnavailable(StoreError):
+    """The database can't be reached, or stayed locked for 5 s."""
+
+
+class StoreMisconfigured(StoreError):
+    """The URL or the schema version is unusable."""
+
+
+class LeaseLost(StoreError):
+    """The lease ran out and somebody else has it."""
+
+
+class UnknownIncident(StoreError):
+    """No incident has this number."""
+
+
+class IllegalTransition(StoreError):
+    """The table of incident states has no such step."""
+
+
+class PlanChanged(StoreError):
+    """The plan's digest isn't the approved one."""

@@ -1,0 +1,175 @@
+"""The ledger: one row per action digest. What was planned, approved, attempted, and what a probe saw afterwards."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from pydantic import BaseModel, Field
+
+from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.incidents import add_entry, canonical
+from firebreak.blocks.store.leases import Lease, require
+from firebreak.blocks.store.schema import ledger
+
+Approval = Literal["auto", "one"]
+
+
+class Outcome(StrEnum):
+    """How far an action is known to have come. Never more than is known."""
+
+    PLANNED = "planned"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    ATTEMPTED = "attempted"  # apply was called or was about to be: only a probe can tell
+    SUCCEEDED = "succeeded"  # an independent probe saw the effect
+    FAILED = "failed"  # the probe says the effect isn't there
+    UNKNOWN = "unknown"  # no probe could tell
+    UNDONE = "undone"  # an undo succeeded
+
+
+SETTLED = frozenset({Outcome.REFUSED, Outcome.SUCCEEDED, Outcome.UNDONE})
+
+
+class Step(BaseModel):
+    """One action of a plan, as data. ``target`` and ``parameters`` are all that apply will be told."""
+
+    action: str
+    target: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    title: str
+    approval: Approval = "auto"
+    undo_of: str | None = None
+
+    def digest(self, incident_id: int) -> str:
+        """SHA-256 of the canonical JSON of incident, action, target and parameters."""
+        body = [incident_id, self.action, self.target, self.parameters, self.undo_of]
+        return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def plan_digest(incident_id: int, steps: Sequence[Step], round: int = 0) -> str:
+    """What an approver approves: every step, in order, with the approval it needs.
+
+    ``round`` counts the incident's triages: a decision about an earlier plan is none about this one.
+    """
+    body = [round, [[step.digest(incident_id), step.approval] for step in steps]]
+    return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+class Row(BaseModel):
+    """A ledger row."""
+
+    digest: str
+    incident_id: int
+    position: int
+    action: str
+    target: str
+    parameters: dict[str, Any]
+    title: str
+    approval: Approval
+    state: Outcome
+    former: dict[str, Any] | None
+    probe: dict[str, Any] | None
+    error: str | None
+    attempts: int
+    undo_of: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def step(self) -> Step:
+        return Step(
+            action=self.action,
+            target=self.target,
+            parameters=self.parameters,
+            title=self.title,
+            approval=self.approval,
+            undo_of=self.undo_of,
+        )
+
+
+class Ledger:
+    """Every write takes the holder's lease with it, so a holder that lost its lease can't write."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def enter(self, incident_id: int, steps: Sequence[Step]) -> list[Row]:
+        """Write the plan; a step already in the ledger stays as it is. Returns the plan's rows, in order."""
+        now = self._db.clock()
+        with self._db.write() as conn:
+            for position, step in enumerate(steps):
+                conn.execute(
+                    self._db.insert(ledger)
+                    .values(
+                        **step.model_dump(),
+                        digest=step.digest(incident_id),
+                        incident_id=incident_id,
+                        position=position,
+                        state=Outcome.PLANNED,
+                        attempts=0,
+                        created_at=now,
+                        updated_at=now,
+                    )
+                    .on_conflict_do_nothing()
+                )
+        rows = {row.digest: row for row in self.rows(incident_id)}
+        return [rows[step.digest(incident_id)] for step in steps]
+
+    def replan(self, incident_id: int, steps: Sequence[Step]) -> None:
+        """A new triage: what is not done is planned anew, whatever was decided about it before."""
+        now = self._db.clock()
+        with self._db.write() as conn:
+            for step in steps:
+                row = ledger.c.digest == step.digest(incident_id)
+                again = ledger.c.state.in_([Outcome.PLANNED, Outcome.APPROVED, Outcome.REFUSED, Outcome.UNDONE])
+                values = {"state": Outcome.PLANNED, "approval": step.approval, "title": step.title, "updated_at": now}
+                found = conn.execute(sa.select(ledger.c.state).where(row)).scalar()
+                conn.execute(ledger.update().where(row, again).values(**values))
+                if found == Outcome.UNDONE:  # done again, it can be undone again
+                    undo = ledger.c.undo_of == step.digest(incident_id)
+                    conn.execute(ledger.update().where(undo).values(state=Outcome.PLANNED, updated_at=now))
+
+    def rows(self, incident_id: int) -> list[Row]:
+        query = (
+            ledger.select().where(ledger.c.incident_id == incident_id).order_by(ledger.c.created_at, ledger.c.position)
+        )
+        with self._db.read() as conn:
+            return [Row(**row._mapping) for row in conn.execute(query)]
+
+    def row(self, digest: str) -> Row:
+        with self._db.read() as conn:
+            return Row(**conn.execute(ledger.select().where(ledger.c.digest == digest)).one()._mapping)
+
+    def attempt(self, lease: Lease, row: Row, former: dict[str, Any]) -> None:
+        """Say that apply is about to be called. The state before the first attempt is the one undo restores."""
+        self._write(
+            lease,
+            row,
+            Outcome.ATTEMPTED,
+            {"attempts": row.attempts + 1},
+            former=sa.func.coalesce(ledger.c.former, sa.type_coerce(former, ledger.c.former.type)),
+            attempts=ledger.c.attempts + 1,
+        )
+
+    def settle(
+        self, lease: Lease, row: Row, outcome: Outcome, probe: dict[str, Any] | None, error: str | None = None
+    ) -> None:
+        """Say what the probe saw."""
+        self._write(lease, row, outcome, {"probe": probe, "error": error}, probe=probe, error=error)
+
+    def _write(self, lease: Lease, row: Row, outcome: Outcome, detail: dict[str, Any], **columns: Any) -> None:
+        now = self._db.clock()
+        with self._db.write() as conn:
+            require(conn, now, lease.name, lease.owner)
+            changed = (
+                ledger.update().where(ledger.c.digest == row.digest).values(state=outcome, updated_at=now, **columns)
+            )
+            conn.execute(changed)
+            if outcome is Outcome.SUCCEEDED and row.undo_of:
+                undone = ledger.update().where(ledger.c.digest == row.undo_of)
+                conn.execute(undone.values(state=Outcome.UNDONE, updated_at=now))
+            detail = {"action": row.action, "target": row.target, **detail}
+            add_entry(conn, now, row.incident_id, f"action-{outcome}", lease.owner, detail)

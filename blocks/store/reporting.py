@@ -1,0 +1,256 @@
+"""What a detector's pass writes, in one transaction: findings, incidents, containment, position, lines set aside."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
+from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
+from firebreak.blocks.store.leases import require
+from firebreak.blocks.store.schema import findings, fingerprints, incidents, set_aside, sources, token_users
+from firebreak.blocks.store.states import CLOSED, State
+from firebreak.detectors.containment import narrowest
+from firebreak.detectors.findings import Finding, Severity
+
+RELATED = timedelta(minutes=10)  # the same actor's other trouble within this joins the incident
+SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
+KEPT_ASIDE = 10_000  # malformed lines kept per source; beyond it they are only counted
+KEPT_FINDINGS = 1_000  # stored per incident; beyond it they are only counted (critical ones are stored all the same)
+REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding sends back to triage
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A line that could not be read: where it is and why. ``excerpt`` is its first bytes."""
+
+    offset: int
+    length: int
+    reason: str
+    excerpt: bytes
+
+
+@dataclass
+class Batch:
+    """What one pass found. ``lease`` (name, owner) makes the write void when somebody else has the source."""
+
+    findings: list[Finding] = field(default_factory=list)
+    token_users: set[tuple[str, str]] = field(default_factory=set)
+    set_aside: list[Aside] = field(default_factory=list)
+    source: str | None = None
+    position: dict[str, Any] | None = None
+    lease: tuple[str, str] | None = None
+
+
+@dataclass
+class Report:
+    """What the store made of a batch."""
+
+    new: int = 0
+    repeated: int = 0
+    opened: list[tuple[int, Severity]] = field(default_factory=list)
+    contained: list[Hold] = field(default_factory=list)
+
+
+def report(db: Database, batch: Batch, seen_by: str) -> Report:
+    """Write a batch. Errors: LeaseLost (nothing was written), StoreUnavailable."""
+    result, now = Report(), db.clock()
+    with db.write() as conn:
+        db.order_reports(conn)
+        if batch.lease:
+            require(conn, now, *batch.lease)
+        for token_id, user in sorted(batch.token_users):
+            row = db.insert(token_users).values(token_id=token_id, user=user, last_seen_at=now)
+            conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_={"last_seen_at": now}))
+        for finding in batch.findings:
+            _take(db, conn, now, finding, seen_by, result)
+        if batch.source is not None:
+            _keep_position(db, conn, now, batch)
+    return result
+
+
+def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str, result: Report) -> None:
+    known = conn.execute(sa.select(findings.c.seen_by).where(findings.c.key == finding.key)).scalar()
+    if known is not None:
+        if seen_by not in known:
+            seen = {**known, seen_by: now.isoformat()}
+            conn.execute(findings.update().where(findings.c.key == finding.key).values(seen_by=seen))
+        result.repeated += 1
+        return
+    incident_id = _join(conn, now, finding, result) or _open(db, conn, now, finding, result)
+    count = conn.execute(sa.select(incidents.c.findings).where(incidents.c.id == incident_id)).scalar_one()
+    if count > KEPT_FINDINGS and finding.severity.rank < Severity.CRITICAL.rank:
+        result.new += 1
+        return _contain(db, conn, now, finding, incident_id, seen_by, result)
+    conn.execute(
+        findings.insert().values(
+            key=finding.key,
+            incident_id=incident_id,
+            severity=finding.severity.rank,
+            body=finding.model_dump(mode="json"),
+            record_time=finding.time,
+            found_at=now,
+            seen_by={seen_by: now.isoformat()},
+        )
+    )
+    result.new += 1
+    _contain(db, conn, now, finding, incident_id, seen_by, result)
+
+
+def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> int | None:
+    """The open incident this finding belongs to, updated; None when it needs one of its own."""
+    incident = _same(conn, finding) or _related(conn, now, finding)
+    if incident is None:
+        return None
+    graver = finding.severity.rank > incident.severity.rank
+    if graver and incident.state not in (State.OPEN, *REOPENS):
+        return None  # a graver trouble is never swallowed by an answer already under way
+    columns: dict[str, Any] = {"findings": incidents.c.findings + 1, "last_seen_at": now}
+    columns["atlas"] = sorted({*incident.atlas, *finding.atlas})
+    columns["owasp"] = sorted({*incident.owasp, *finding.owasp})
+    if graver:
+        columns |= {"severity": finding.severity.rank, "kind": finding.kind, "title": finding.title}
+        add_entry(
+            conn,
+            now,
+            incident.id,
+            "severity-raised",
+            "firebreak",
+            {"to": finding.severity, "by": finding.rule},
+        )
+        if incident.state in REOPENS:
+            move(conn, now, incident.id, State.OPEN, "firebreak")
+        result.opened.append((incident.id, finding.severity))
+    conn.execute(incidents.update().where(incidents.c.id == incident.id).values(**columns))
+    _point(conn, finding.fingerprint, incident.id)
+    return incident.id
+
+
+def _same(conn: Connection, finding: Finding) -> Incident | None:
+    query = incidents.select().join(fingerprints, fingerprints.c.incident_id == incidents.c.id)
+    same = fingerprints.c.fingerprint == finding.fingerprint, incidents.c.state.not_in(CLOSED)
+    row = conn.execute(query.where(*same).with_for_update(of=incidents)).one_or_none()
+    return read_incident(row) if row else None
+
+
+def _related(conn: Connection, now: datetime, finding: Finding) -> Incident | None:
+    """The same actor's trouble of another kind, close in time, that nobody has answered yet."""
+    row = conn.execute(
+        incidents.select()
+        .where(
+            incidents.c.workflow == finding.workflow,
+            incidents.c.actor_type == finding.actor_type,
+            incidents.c.actor == finding.actor,
+            incidents.c.state.in_([State.OPEN, *REOPENS]),
+            incidents.c.last_seen_at >= now - RELATED,
+        )
+        .order_by(incidents.c.severity.desc(), incidents.c.id)
+        .limit(1)
+        .with_for_update()
+    ).one_or_none()
+    return read_incident(row) if row else None
+
+
+def _open(db: Database, conn: Connection, now: datetime, finding: Finding, result: Report) -> int:
+    outgrown = _same(conn, finding)
+    incident_id: int = conn.execute(
+        incidents.insert()
+        .values(
+            kind=finding.kind,
+            title=finding.title,
+            workflow=finding.workflow,
+            actor_type=finding.actor_type,
+            actor=finding.actor,
+            severity=finding.severity.rank,
+            state=State.OPEN,
+            atlas=sorted(finding.atlas),
+            owasp=sorted(finding.owasp),
+            findings=1,
+            related_to=outgrown.id if outgrown else None,
+            opened_at=now,
+            last_seen_at=now,
+            updated_at=now,
+            attempts=0,
+        )
+        .returning(incidents.c.id)
+    ).scalar_one()
+    add_entry(conn, now, incident_id, State.OPEN, "firebreak", {"rule": finding.rule})
+    _point(conn, finding.fingerprint, incident_id)
+    result.opened.append((incident_id, finding.severity))
+    return incident_id
+
+
+def _point(conn: Connection, fingerprint: str, incident_id: int) -> None:
+    """Reports are ordered, so delete-then-insert can't meet another writer."""
+    conn.execute(fingerprints.delete().where(fingerprints.c.fingerprint == fingerprint))
+    conn.execute(fingerprints.insert().values(fingerprint=fingerprint, incident_id=incident_id))
+
+
+def _contain(
+    db: Database,
+    conn: Connection,
+    now: datetime,
+    finding: Finding,
+    incident_id: int,
+    seen_by: str,
+    result: Report,
+) -> None:
+    users = 0
+    if finding.token_id:
+        users = conn.execute(
+            sa.select(sa.func.count())
+            .select_from(token_users)
+            .where(token_users.c.token_id == finding.token_id, token_users.c.last_seen_at >= now - SHARED_TOKEN)
+        ).scalar_one()
+    target = narrowest(finding, users)
+    if target is None:
+        return
+    kind = cast(HoldKind, f"quarantine-{target.actor_type}")
+    hold = Hold(
+        kind=kind,
+        target=target.actor,
+        workflow=target.workflow,
+        incident_id=incident_id,
+        reason=finding.rule,
+        since=now,
+    )
+    if add_hold(db, conn, hold):
+        add_entry(conn, now, incident_id, "quarantined", seen_by, {"kind": kind, "target": target.actor})
+        result.contained.append(hold)
+    conn.execute(
+        incidents.update()
+        .where(incidents.c.id == incident_id, incidents.c.contained_at.is_(None))
+        .values(contained_at=now)
+    )
+
+
+def _keep_position(db: Database, conn: Connection, now: datetime, batch: Batch) -> None:
+    row = db.insert(sources).values(
+        source=batch.source, position=batch.position, set_aside=len(batch.set_aside), updated_at=now
+    )
+    total: int = conn.execute(
+        row.on_conflict_do_update(
+            index_elements=["source"],
+            set_={
+                "position": row.excluded.position,
+                "set_aside": sources.c.set_aside + len(batch.set_aside),
+                "updated_at": now,
+            },
+        ).returning(sources.c.set_aside)
+    ).scalar_one()
+    room = max(0, KEPT_ASIDE - (total - len(batch.set_aside)))
+    if rows := [
+        {
+            "source": batch.source,
+            "offset": aside.offset,
+            "length": aside.length,
+            "reason": aside.reason[:500],
+            "excerpt": aside.excerpt[:200].decode("ascii", "backslashreplace").replace("\0", "\\x00"),
+            "at": now,
+        }
+        for aside in batch.set_aside[:room]
+    ]:
+        conn.execute(set_aside.insert(), rows)

@@ -1,0 +1,108 @@
+"""The executor: takes a plan's rows from the ledger and carries out what may run now, exactly once.
+
+A plain function of store, lease and actions; the flows are thin around it. ``apply`` is always preceded by
+``verify``: after a crash the probe decides whether the deed was done. Success means that the probe saw it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.store import Incident, Lease, LeaseLost, Store, StoreUnavailable
+from firebreak.blocks.store.ledger import SETTLED, Outcome, Row
+
+Loader = Callable[[str], Action]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the plan stands: ``waiting`` is the first row that needs a person, ``failed`` the row that stopped it."""
+
+    waiting: Row | None = None
+    failed: Row | None = None
+
+
+def execute(
+    store: Store,
+    incident: Incident,
+    rows: Sequence[Row],
+    load: Loader,
+    lease: Lease,
+    goes_on: Callable[[Row], bool] = lambda _: False,
+) -> Result:
+    """Run ``rows`` in order until one needs a decision or fails (unless ``goes_on`` says it may).
+
+    Errors: LeaseLost (another has the incident), StoreUnavailable. An action's own failure is a ledger row.
+    """
+    for stale in rows:
+        row = store.ledger.row(stale.digest)
+        if row.state in SETTLED:
+            continue
+        if row.state is Outcome.PLANNED and row.approval != "auto":
+            return Result(waiting=row)
+        row = carry_out(store, incident, row, load, lease)
+        if row.state is not Outcome.SUCCEEDED and not goes_on(row):
+            return Result(failed=row)
+    return Result()
+
+
+def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: Lease) -> Row:
+    """One row: look, do it if it isn't done, look again, say what was seen."""
+    lease.check()
+    try:
+        action = load(row.action)
+    except (StoreUnavailable, LeaseLost):
+        raise
+    except Exception as error:  # noqa: BLE001 - a missing or broken block is the row's failure, not the run's
+        store.ledger.settle(lease, row, Outcome.FAILED, None, f"action {row.action} can't be loaded: {_say(error)}")
+        return store.ledger.row(row.digest)
+    before = _probe(action, store, incident, row)
+    if before.done:
+        store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
+    elif before.done is None and row.state in (Outcome.ATTEMPTED, Outcome.UNKNOWN):
+        note = "a run ended between apply and its check, and no probe can tell whether it was done"
+        store.ledger.settle(lease, row, Outcome.UNKNOWN, before.seen, note)
+    else:
+        _apply(action, store, incident, row, lease)
+    return store.ledger.row(row.digest)
+
+
+def _apply(action: Action, store: Store, incident: Incident, row: Row, lease: Lease) -> None:
+    error, refused = None, False
+    try:
+        former = {} if row.undo_of else action.former(store, incident, row.step)
+        store.ledger.attempt(lease, row, former)
+        if row.undo_of:
+            action.undo(store, incident, row.step, _former(store, row))
+        else:
+            action.apply(store, incident, row.step)
+    except (StoreUnavailable, LeaseLost):
+        raise
+    except Exception as problem:  # noqa: BLE001 - whatever an action raises, the probe decides what is true
+        error, refused = _say(problem), isinstance(problem, ActionError)
+    after = _probe(action, store, incident, row)
+    outcome = {True: Outcome.SUCCEEDED, False: Outcome.FAILED, None: Outcome.UNKNOWN}[after.done]
+    if after.done is None and refused:
+        outcome = Outcome.FAILED  # the action itself says that nothing was done
+    if outcome is Outcome.FAILED and error is None:
+        error = "apply returned, but the probe doesn't see the effect"
+    store.ledger.settle(lease, row, outcome, after.seen, error)
+
+
+def _probe(action: Action, store: Store, incident: Incident, row: Row) -> Probe:
+    try:
+        if row.undo_of:
+            return action.verify_undone(store, incident, row.step, _former(store, row))
+        return action.verify(store, incident, row.step)
+    except (StoreUnavailable, LeaseLost):
+        raise
+    except Exception as error:  # noqa: BLE001 - a probe that fails has seen nothing
+        return Probe(done=None, seen={"probe failed": _say(error)})
+
+
+def _former(store: Store, row: Row) -> dict[str, object]:
+    return store.ledger.row(row.undo_of or "").former or {}
+
+
+def _say(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,143 @@
+"""An incident as a page that a person reads in a minute: what, who, how sure, what was done, what comes next."""
+
+import textwrap
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from firebreak.blocks.store import Incident, State, Store
+from firebreak.blocks.store.incidents import Sighting
+from firebreak.flows.markdown import fenced, inline
+
+
+def publish(store: Store, incident_id: int) -> None:
+    """Write the incident's artifact (key ``incident-<id>``): a new version each time."""
+    create_markdown_artifact(
+        markdown=page(store, incident_id),
+        key=f"incident-{incident_id}",
+        description=f"Firebreak incident {incident_id}",
+    )
+
+
+def page(store: Store, incident_id: int) -> str:
+    """The incident as Markdown. All text from records is quoted and bounded."""
+    incident = store.incidents.get(incident_id)
+    triage = incident.triage or {}
+    sightings = store.incidents.sightings(incident_id, limit=50)
+    parts = [
+        f"# Incident {incident.id}: {inline(incident.title)}",
+        _standing(incident, triage),
+        _next(store, incident),
+        _summary(triage),
+        _actions(store, incident_id),
+        _decisions(store, incident_id),
+        _evidence(incident, sightings),
+        _around(triage),
+        _runbook(sightings),
+        _timeline(store, incident_id),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _standing(incident: Incident, triage: dict[str, Any]) -> str:
+    """One wide row, not a tall table: the first screen is for what was done and what comes next."""
+    cells = {
+        "Severity": f"**{incident.severity}**",
+        "State": f"**{incident.state}**",
+        "Workflow": inline(incident.workflow),
+        "Actor": f"{incident.actor_type} {inline(incident.actor)}",
+        "Opened (UTC)": f"{incident.opened_at:%Y-%m-%d %H:%M:%S}",
+        "Contained": f"{incident.contained_at:%H:%M:%S}" if incident.contained_at else "not yet",
+        "Playbook": inline(str(triage.get("playbook", "not triaged yet"))),
+    }
+    return f"| {' | '.join(cells)} |\n|{'---|' * len(cells)}\n| {' | '.join(cells.values())} |"
+
+
+def _next(store: Store, incident: Incident) -> str:
+    asked = next((a for a in reversed(store.approvals.of_incident(incident.id)) if a.decision is None), None)
+    number = incident.id
+    said = {
+        State.OPEN: "triage takes it up by itself.",
+        State.TRIAGED: "the plan below is carried out by itself."
+        if (incident.triage or {}).get("steps")
+        else "nothing acts on it; it closes after a quiet day.",
+        State.RESPONDING: "the plan below is being carried out.",
+        State.AWAITING_APPROVAL: "**you decide**: open the flow run that wrote this page, press Resume, "
+        f"answer the form{f' before {asked.expires_at:%H:%M} UTC' if asked else ''}.",
+        State.CONTAINED: f"look at the evidence; then run `release/firebreak` for incident {number}, which undoes "
+        "everything below.",
+        State.NEEDS_PERSON: f"mend what stopped the plan; then run `triage/firebreak` with again={number}, or "
+        f"`release/firebreak` for incident {number}.",
+    }.get(incident.state)
+    return f"**Next:** {said}" if said else ""
+
+
+def _summary(triage: dict[str, Any]) -> str:
+    model = triage.get("model_summary")
+    return f"**A model's summary (its words decide nothing):** {inline(model, 1200)}" if model else ""
+
+
+def _evidence(incident: Incident, sightings: list[Sighting]) -> str:
+    lines = [f"## Evidence: {incident.findings} finding{'s' * (incident.findings != 1)}"]
+    for s in sorted(sightings, key=lambda s: -s.finding.severity.rank)[:5]:
+        seen = ", ".join(f"{who} at {at:%H:%M:%S.%f}"[:-3] for who, at in sorted(s.seen_by.items()))
+        lines.append(f"**{inline(s.finding.title)}** (rule `{s.finding.rule}`, {s.finding.severity}; seen by {seen})")
+        lines += [f"In `{e.field}`:\n\n{fenced(_wrapped(e.excerpt), 300)}" for e in s.finding.evidence[:2]]
+    if len(sightings) > 5:
+        lines.append(f"… and {incident.findings - 5} more findings in the store.")
+    atlas, owasp = ", ".join(incident.atlas) or "none", ", ".join(incident.owasp) or "none"
+    outgrew = f" It outgrew incident {incident.related_to}." if incident.related_to else ""
+    lines.append(f"Classified as {inline(incident.kind)}; MITRE ATLAS: {atlas}; OWASP LLM: {owasp}.{outgrew}")
+    return "\n\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    """A block doesn't wrap by itself; the store has the text as it was."""
+    lines = (textwrap.fill(line, 90, replace_whitespace=False, drop_whitespace=False) for line in text.split("\n"))
+    return "\n".join(lines)
+
+
+def _around(triage: dict[str, Any]) -> str:
+    context = triage.get("context", {})
+    lines = [f"- {inline(str(line), 300)}" for line in context.get("lines", [])]
+    return "## Around it\n\n" + "\n".join(lines) if lines else ""
+
+
+def _actions(store: Store, incident_id: int) -> str:
+    rows = store.ledger.rows(incident_id)
+    if not rows:
+        return "## Actions\n\nNone: this incident is only watched." if store.incidents.get(incident_id).triage else ""
+    lines = [
+        "## Actions",
+        "",
+        "| State | Approval | Action | Seen by the probe | Digest |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        seen = inline(row.error or ", ".join(f"{k}: {v}" for k, v in (row.probe or {}).items()), 160)
+        lines.append(f"| **{row.state}** | {row.approval} | {inline(row.title, 160)} | {seen} | `{row.digest[:12]}` |")
+    return "\n".join(lines)
+
+
+def _decisions(store: Store, incident_id: int) -> str:
+    asked = store.approvals.of_incident(incident_id)
+    lines = [
+        f"- plan `{a.plan_digest[:12]}`: **{a.decision or 'waiting until ' + format(a.expires_at, '%H:%M:%S UTC')}**"
+        + (f" by {inline(a.decided_by)} (name as typed, not verified)" if a.decided_by else "")
+        + (f": {inline(a.comment, 300)}" if a.comment else "")
+        for a in asked
+    ]
+    return "## Decisions\n\n" + "\n".join(lines) if lines else ""
+
+
+def _runbook(sightings: list[Sighting]) -> str:
+    steps = dict.fromkeys(step for s in sightings for step in s.finding.runbook)
+    return "## Runbook\n\n" + "\n".join(f"1. {inline(step, 300)}" for step in steps) if steps else ""
+
+
+def _timeline(store: Store, incident_id: int) -> str:
+    lines = ["## Timeline", "", "| UTC | What | By |", "|---|---|---|"]
+    for e in store.incidents.timeline(incident_id)[-40:]:
+        what = inline(" ".join([e.entry, *(str(e.detail[k]) for k in ("action", "target", "kind") if k in e.detail)]))
+        lines.append(f"| {e.at:%H:%M:%S}.{e.at.microsecond // 1000:03d} | {what} | {inline(e.by.split('/')[0], 60)} |")
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""The response policy: which playbook answers which incident, who must agree, which tokens may do what."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from firebreak.blocks.store import Incident, Store
+from firebreak.blocks.store.ledger import Approval
+from firebreak.detectors.facts import TokenGrant
+from firebreak.detectors.findings import ActorType, Severity
+
+
+class PolicyError(Exception):
+    """The policy can't be used: file, key and what is allowed are in the message."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlaybookStep(_Strict):
+    """One action, by its block: ``stop-workflow`` means the block document ``stop-workflow/firebreak``."""
+
+    action: str = Field(pattern=r"^[a-z0-9-]+(/[a-z0-9-]+)?$")
+    approval: Approval = Field(default="auto", description="auto: at once; one: a person decides in the UI")
+    on_failure: Literal["stop", "go-on"] = "stop"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class When(_Strict):
+    """All must hold; an empty list holds always."""
+
+    kind: tuple[str, ...] = ()
+    severity: tuple[Severity, ...] = ()
+    actor: tuple[ActorType, ...] = ()
+
+    def matches(self, incident: Incident) -> bool:
+        return (
+            (not self.kind or incident.kind in self.kind)
+            and (not self.severity or incident.severity in self.severity)
+            and (not self.actor or incident.actor_type in self.actor)
+        )
+
+
+class Playbook(_Strict):
+    """What to do about incidents of a kind and severity, step by step."""
+
+    name: str
+    description: str
+    when: When = When()
+    steps: tuple[PlaybookStep, ...] = ()
+
+
+class ApprovalRules(_Strict):
+    """How long a request for approval stays open (minutes)."""
+
+    expires_minutes: float = Field(default=30, gt=0, le=7 * 24 * 60)
+
+
+class Policy(_Strict):
+    """The whole file."""
+
+    version: Literal[1]
+    approval: ApprovalRules = ApprovalRules()
+    close_quiet_hours: float = Field(default=24, gt=0, description="incidents nothing acts on close after this quiet")
+    tokens: tuple[TokenGrant, ...] | None = Field(default=None, description="the token register; absent: none is kept")
+    playbooks: tuple[Playbook, ...]
+
+    def playbook_for(self, incident: Incident) -> Playbook:
+        """The first that matches. Without one, the incident is only watched."""
+        watch = Playbook(name="watch", description="No playbook matches: watched only.")
+        return next((p for p in self.playbooks if p.when.matches(incident)), watch)
+
+
+def parse_policy(text: str, where: str) -> Policy:
+    """Errors: PolicyError naming the file, the key and what is allowed."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise PolicyError(f"{where}: expected a mapping with the keys {', '.join(Policy.model_fields)}")
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise PolicyError(f"{where}: " + "; ".join(lines)) from None
+
+
+def load_policy(store: Store) -> Policy:
+    """The policy in force, from the store. Errors: PolicyError before the first bootstrap."""
+    text = store.registers.policy()
+    if text is None:
+        raise PolicyError("the store holds no policy: run `python -m firebreak.deployments.bootstrap`")
+    return parse_policy(text, "policy in the store")
+
+
+def read_policy(path: Path) -> tuple[str, Policy]:
+    """A policy file's text and meaning. Errors: PolicyError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: can't be read: {error}") from None
+    return text, parse_policy(text, str(path))
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed here: {', '.join(_fields_at(problem['loc']))}"
+    return f"{key or 'file'}: {problem['msg']}"
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    """The field names allowed where the last part of ``loc`` stands."""
+    models: dict[str, type[BaseModel]] = {
+        "approval": ApprovalRules,
+        "tokens": TokenGrant,
+        "playbooks": Playbook,
+        "when": When,
+        "steps": PlaybookStep,
+    }
+    names = [part for part in loc[:-1] if isinstance(part, str)]
+    return list((models.get(names[-1], Policy) if names else Policy).model_fields)

@@ -1,0 +1,109 @@
+"""Flow runs as `reconcile` needs them: reading, starting, ending the dead, answering the expired."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
+
+from firebreak.flows.approval import TRIES, run_input
+
+DEPLOYMENT = TAG = "firebreak"
+OURS = ("triage", "respond", "release", "reconcile", "scan-logs")
+ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
+
+
+class Runs:
+    """The Prefect side of `reconcile`. Errors: Prefect's and httpx's own."""
+
+    def __init__(self, client: SyncPrefectClient) -> None:
+        self._client = client
+
+    def read(self, run_id: str | None) -> FlowRun | None:
+        """None when there is no such run (deleted)."""
+        if run_id is None:
+            return None
+        try:
+            return self._client.read_flow_run(UUID(run_id))
+        except ObjectNotFound:
+            return None
+
+    def start(self, flow: str, parameters: dict[str, Any] | None = None) -> str:
+        """Start a run of the deployment ``<flow>/firebreak``; its id."""
+        deployment = self._client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
+        run = self._client.create_flow_run_from_deployment(deployment.id, parameters=parameters or {})
+        return str(run.id)
+
+    def again(self, run: FlowRun) -> str:
+        """Start a run of the same deployment with the same parameters; its id."""
+        assert run.deployment_id is not None, "Firebreak's runs come from deployments"
+        return str(self._client.create_flow_run_from_deployment(run.deployment_id, parameters=run.parameters).id)
+
+    def bury(self, run: FlowRun | None, why: str) -> None:
+        """End a run whose process is gone, so that nothing waits for it and its slot is free."""
+        if run is not None and run.state is not None and run.state.type not in ENDED:
+            self._client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+
+    def stuck(self, now: datetime, after: timedelta) -> list[FlowRun]:
+        """Runs of ours that have been pending for too long: their worker died before it started them."""
+        return [run for run in self._ours([StateType.PENDING]) if run.state and now - run.state.timestamp > after]
+
+    def unfinished(self, flow: str, now: datetime, after: timedelta) -> list[FlowRun]:
+        """Runs of a flow that are pending or running for longer than this."""
+        found = self._ours([StateType.PENDING, StateType.RUNNING], flow)
+        return [run for run in found if run.state and now - run.state.timestamp > after]
+
+    def silent(self, now: datetime, since: timedelta) -> list[FlowRun]:
+        """Running runs, tagged as ours or as protected by us, without a heartbeat for so long."""
+        running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+        tagged = FlowRunFilter(state=running, tags=FlowRunFilterTags(all_=[TAG]))
+        found = self._client.read_flow_runs(flow_run_filter=tagged, limit=200)
+        old = [run for run in found if run.state and now - run.state.timestamp > since]
+        return [run for run in old if not self._heard(run, now - since)]
+
+    def _heard(self, run: FlowRun, since: datetime) -> bool:
+        about = {
+            "resource": {"id": [f"prefect.flow-run.{run.id}"]},
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "occurred": {"since": since.isoformat()},
+        }
+        answer = self._client.request("POST", "/events/filter", json={"filter": about, "limit": 1})
+        return bool(answer.json()["events"])
+
+    def cancel_pile(self, flow: str, now: datetime, keep: str | None) -> int:
+        """Cancel runs of a scheduled flow that piled up while no worker was there. How many."""
+        late = [
+            run
+            for run in self._ours([StateType.SCHEDULED], flow)
+            if run.expected_start_time and run.expected_start_time < now and str(run.id) != keep
+        ]
+        for run in late:
+            self._client.set_flow_run_state(run.id, Cancelled(message="a later run does this"), force=True)
+        return len(late)
+
+    def can_be_answered(self, run: FlowRun, plan_digest: str) -> bool:
+        """False when the run was killed between suspending and saving its form: nobody can ever answer it."""
+        return any(run_input(str(run.id), plan_digest, n, "schema") for n in range(TRIES))
+
+    def resume_expired(self, run: FlowRun) -> None:
+        """Let a suspended run go on to its normal end; the store holds the decision, the form's content is unused."""
+        answer = {"decision": "refuse", "name": "firebreak", "comment": "nobody answered in time"}
+        self._client.resume_flow_run(run.id, run_input=answer)
+
+    def _ours(self, states: list[StateType], *flows: str) -> list[FlowRun]:
+        return self._client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=list(flows or OURS))),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))),
+            limit=200,
+        )

@@ -1,0 +1,94 @@
+"""triage: take open incidents by gravity, enrich, choose the playbook, plan, and hand over to `respond`."""
+
+from uuid import uuid4
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from firebreak.blocks.events import Event, send
+from firebreak.blocks.store import Incident, State, Store
+from firebreak.blocks.store.ledger import Step, plan_digest
+from firebreak.flows.enrichment import context_of
+from firebreak.flows.incident_page import publish
+from firebreak.flows.policy import Playbook, Policy, load_policy
+from firebreak.flows.shared import load_action, open_store
+from firebreak.flows.summary import summarise
+
+TRIES = 3  # runs that may fail on one incident before a person is asked
+
+
+@task(task_run_name="enrich incident {incident.id}", retries=1, cache_policy=NO_CACHE)
+def enrich(store: Store, incident: Incident) -> dict[str, object]:
+    """Records before and after, the user's recent activity, the flow run, recent deployments; frozen as evidence."""
+    context = context_of(store, incident)
+    store.incidents.freeze(incident.id, "context", context)
+    return context
+
+
+@task(task_run_name="plan for incident {incident.id}", cache_policy=NO_CACHE)
+def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
+    """The playbook's steps for this incident, as data; a step with nothing it may touch is left out and noted."""
+    steps = []
+    for wanted in playbook.steps:
+        step = load_action(wanted.action).plan(store, incident, wanted.parameters)
+        if step is None:
+            store.incidents.note(incident.id, "step-left-out", "triage", action=wanted.action)
+        else:
+            stricter = step.approval if wanted.approval == "auto" else wanted.approval
+            steps.append(step.model_copy(update={"action": wanted.action, "approval": stricter}))
+    return steps
+
+
+@task(task_run_name="triage incident {incident.id}", cache_policy=NO_CACHE)
+def triage_one(store: Store, incident: Incident, policy: Policy) -> None:
+    """One incident from open to triaged. The lease is the caller's."""
+    context = enrich(store, incident)
+    playbook = policy.playbook_for(incident)
+    steps = plan(store, incident, playbook)
+    round = sum(entry.entry == State.TRIAGED for entry in store.incidents.timeline(incident.id))
+    store.ledger.replan(incident.id, steps)
+    conclusion = {
+        "playbook": playbook.name,
+        "steps": [step.model_dump(mode="json") for step in steps],
+        "goes_on": [s.action for s in playbook.steps if s.on_failure == "go-on"],
+        "round": round,
+        "plan_digest": plan_digest(incident.id, steps, round),
+        "context": context,
+    }
+    store.incidents.move(incident.id, State.TRIAGED, "triage", triage=conclusion)
+    publish(store, incident.id)
+    if steps:
+        send(Event.INCIDENT_TRIAGED, incident.id, severity=incident.severity.value)
+    if summary := summarise(store, incident):  # last, so that a slow model delays nothing
+        store.incidents.set(incident.id, triage={**conclusion, "model_summary": summary})
+        publish(store, incident.id)
+
+
+@flow(name="triage")
+def triage(again: int | None = None) -> str:
+    """Drain the store's open incidents, gravest first. One failing incident never holds up the others.
+
+    ``again``: the number of an incident that needs a person, to be triaged once more (its cause being mended).
+    """
+    logger, store = get_run_logger(), open_store()
+    if again is not None:
+        store.incidents.move(again, State.OPEN, "a person")
+    store.health.awake(Event.INCIDENT_OPENED)
+    policy = load_policy(store)
+    owner, seen, done = f"triage/{uuid4()}", set[int](), 0
+    while incident := next((i for i in store.incidents.in_states(State.OPEN) if i.id not in seen), None):
+        seen.add(incident.id)
+        with store.lease(f"incident:{incident.id}", owner) as lease:
+            incident = store.incidents.get(incident.id)
+            if lease is None or incident.state is not State.OPEN:
+                continue
+            if store.incidents.attempt(incident.id, None) > TRIES:
+                store.incidents.move(incident.id, State.NEEDS_PERSON, "triage")
+                logger.error("incident %s failed in triage %s times: it needs a person", incident.id, TRIES)
+                continue
+            try:
+                triage_one(store, incident, policy)
+                done += 1
+            except Exception:
+                logger.exception("incident %s: triage failed, others go on; `reconcile` tries again", incident.id)
+    return f"{done} triaged, {len(seen) - done} left to others or to the next run"

@@ -1,0 +1,67 @@
+"""Fixtures for the whole suite: a scrubbed environment, a real Prefect server, a whole system."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+# Before anything imports Prefect: neither the user's settings nor a server of theirs may be met by a test.
+for key in [key for key in os.environ if key.startswith(("PREFECT_", "FIREBREAK_", "OPENAI_"))]:
+    del os.environ[key]
+for key in [key for key in os.environ if key.lower().endswith("_proxy")]:
+    del os.environ[key]
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="firebreak-tests-")
+os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # a client without a server fails, it starts none
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
+os.environ["DO_NOT_TRACK"] = "1"
+# An action of a user's own, installed for the suite's processes: here, and in every program a system starts.
+PLUGIN = str(Path(__file__).parent / "end_to_end" / "plugin")
+sys.path.insert(0, PLUGIN)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGIN, os.environ.get("PYTHONPATH")]))
+
+import pytest  # noqa: E402
+
+from firebreak.deployments.system import Options, System  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A Prefect server alone, password-protected: no worker, no blocks, no deployments."""
+    home = tmp_path_factory.mktemp("server")
+    with System(home, Options(only_server=True, password=True)) as server:
+        yield server
+
+
+@pytest.fixture
+def prefect_server(running_server: System) -> Iterator[System]:
+    """The session's Prefect server, with this test's Prefect clients pointed at it."""
+    with running_server.clients():
+        yield running_server
+
+
+@pytest.fixture(scope="session")
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Everything: server, simulated model, worker, blocks, the six deployments."""
+    with System(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture
+def system(running_system: System) -> Iterator[System]:
+    """The session's whole system, with this test's Prefect clients pointed at it."""
+    with running_system.clients():
+        yield running_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where CI is set, a test that could not be run has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is a failure with CI=true: {report.longrepr}"
+    return report
