@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC
 from enum import StrEnum
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -23,11 +24,12 @@ class Severity(StrEnum):
 
 
 class ActorType(StrEnum):
-    """What a finding points at, narrowest first."""
+    """What a finding points at, narrowest first; a dataset is what drift was found in."""
 
     USER = "user"
     TOKEN = "token"  # noqa: S105 - the word, not a secret
     WORKFLOW = "workflow"
+    DATASET = "dataset"
 
 
 class Evidence(BaseModel):
@@ -66,6 +68,8 @@ class Finding(BaseModel):
     atlas: tuple[str, ...] = Field(default=(), description="MITRE ATLAS technique ids, as AML.T0051")
     owasp: tuple[str, ...] = Field(default=(), description="OWASP LLM Top 10 (2025) ids, as LLM01:2025")
     runbook: tuple[str, ...] = ()
+    cause: str | None = Field(default=None, description="of drift: model, population, data or unclear")
+    detail: dict[str, Any] = Field(default_factory=dict, description="the numbers behind the claim, JSON-able")
 
     @property
     def key(self) -> str:

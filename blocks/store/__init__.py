@@ -11,6 +11,7 @@ from typing import Any
 from firebreak.blocks.store import leases, reporting
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.database import Database, connect, utc_now
+from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge
 from firebreak.blocks.store.errors import (
     IllegalTransition,
     LeaseLost,
@@ -20,6 +21,7 @@ from firebreak.blocks.store.errors import (
     StoreUnavailable,
     UnknownIncident,
 )
+from firebreak.blocks.store.excluded import Excluded, excluded
 from firebreak.blocks.store.health import Health, Overdue
 from firebreak.blocks.store.holds import Hold, Holds
 from firebreak.blocks.store.incidents import Incident, Incidents
@@ -27,6 +29,7 @@ from firebreak.blocks.store.leases import Lease
 from firebreak.blocks.store.ledger import Ledger
 from firebreak.blocks.store.registers import Registers
 from firebreak.blocks.store.reporting import Aside, Batch, Report
+from firebreak.blocks.store.retrainings import Retraining, Retrainings, RetrainingState
 from firebreak.blocks.store.states import State
 from firebreak.detectors.facts import Facts
 
@@ -43,6 +46,8 @@ class Store:
         self.holds = Holds(self._db)
         self.health = Health(self._db)
         self.registers = Registers(self._db)
+        self.drift = Drift(self._db)
+        self.retrainings = Retrainings(self._db)
 
     @property
     def now(self) -> datetime:
@@ -68,6 +73,10 @@ class Store:
     def overdue(self) -> list[Overdue]:
         return self.health.overdue()
 
+    def excluded(self, workflow: str) -> Excluded:
+        """Whose records and which ones may not become training data or a reference."""
+        return excluded(self._db, workflow)
+
     def lease(self, name: str, owner: str, wait: float = 0) -> AbstractContextManager[Lease | None]:
         """Work that only one may do at a time; None when somebody else still has it after ``wait`` seconds."""
         return leases.hold(self._db, name, owner, wait)
@@ -79,14 +88,20 @@ class Store:
 __all__ = [
     "Aside",
     "Batch",
+    "Excluded",
     "Hold",
     "IllegalTransition",
     "Incident",
+    "JudgedWindow",
     "Lease",
     "LeaseLost",
     "Overdue",
     "PlanChanged",
+    "Reference",
+    "ReferenceTooLarge",
     "Report",
+    "Retraining",
+    "RetrainingState",
     "State",
     "Store",
     "StoreError",

@@ -31,6 +31,7 @@ class Incident(BaseModel):
     state: State
     atlas: list[str]
     owasp: list[str]
+    cause: str | None = None
     findings: int
     related_to: int | None
     opened_at: datetime

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.drift import JudgedWindow, add_window
 from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
 from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
 from firebreak.blocks.store.leases import require
@@ -20,7 +21,8 @@ RELATED = timedelta(minutes=10)  # the same actor's other trouble within this jo
 SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
 KEPT_ASIDE = 10_000  # malformed lines kept per source; beyond it they are only counted
 KEPT_FINDINGS = 1_000  # stored per incident; beyond it they are only counted (critical ones are stored all the same)
-REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding sends back to triage
+REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding, or another cause, sends back to triage
+UNCLEAR = (None, "unclear")  # causes that any other one replaces, and that replace none
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Batch:
     source: str | None = None
     position: dict[str, Any] | None = None
     lease: tuple[str, str] | None = None
+    windows: list[JudgedWindow] = field(default_factory=list)
 
 
 @dataclass
@@ -67,6 +70,8 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
             conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_={"last_seen_at": now}))
         for finding in batch.findings:
             _take(db, conn, now, finding, seen_by, result)
+        for window in batch.windows:
+            add_window(db, conn, now, window)
         if batch.source is not None:
             _keep_position(db, conn, now, batch)
     return result
@@ -111,16 +116,18 @@ def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> 
     columns: dict[str, Any] = {"findings": incidents.c.findings + 1, "last_seen_at": now}
     columns["atlas"] = sorted({*incident.atlas, *finding.atlas})
     columns["owasp"] = sorted({*incident.owasp, *finding.owasp})
+    other_cause = finding.cause not in (*UNCLEAR, incident.cause)
+    if other_cause and incident.cause not in UNCLEAR and incident.state not in (State.OPEN, *REOPENS):
+        other_cause = False  # the answer to the first cause is under way
     if graver:
         columns |= {"severity": finding.severity.rank, "kind": finding.kind, "title": finding.title}
-        add_entry(
-            conn,
-            now,
-            incident.id,
-            "severity-raised",
-            "firebreak",
-            {"to": finding.severity, "by": finding.rule},
-        )
+        raised = {"to": finding.severity, "by": finding.rule}
+        add_entry(conn, now, incident.id, "severity-raised", "firebreak", raised)
+    if other_cause:
+        columns |= {"cause": finding.cause}
+        told = {"cause": finding.cause, "was": incident.cause}
+        add_entry(conn, now, incident.id, "cause-found", "firebreak", told)
+    if graver or other_cause:
         if incident.state in REOPENS:
             move(conn, now, incident.id, State.OPEN, "firebreak")
         result.opened.append((incident.id, finding.severity))
@@ -166,6 +173,7 @@ def _open(db: Database, conn: Connection, now: datetime, finding: Finding, resul
             actor=finding.actor,
             severity=finding.severity.rank,
             state=State.OPEN,
+            cause=finding.cause,
             atlas=sorted(finding.atlas),
             owasp=sorted(finding.owasp),
             findings=1,

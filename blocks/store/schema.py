@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
+REVISION = "0002"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -58,6 +59,7 @@ incidents = Table(
     Column("state", Text, nullable=False),
     Column("atlas", JSON, nullable=False),
     Column("owasp", JSON, nullable=False),
+    Column("cause", Text),  # of drift: model, population, data, unclear
     Column("findings", Integer, nullable=False),  # distinct findings joined
     Column("related_to", Id),  # the incident of the same trouble that this one outgrew
     Column("opened_at", UtcTime, nullable=False),
@@ -250,4 +252,56 @@ policies = Table(
     Column("text", Text, nullable=False),
     Column("tokens", JSON),  # the token register as detectors need it, or null: none kept
     Column("put_at", UtcTime, nullable=False),
+)
+
+drift_references = Table(  # what a dataset is compared with; the newest version is in force
+    "drift_references",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("dataset", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("parquet", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    UniqueConstraint("dataset", "version"),
+)
+
+drift_windows = Table(  # one row a judged window: scores over time
+    "drift_windows",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("dataset", Text, nullable=False),
+    Column("reference", Integer, nullable=False),  # the version it was compared with
+    Column("first_record", Text, nullable=False),
+    Column("last_record", Text, nullable=False),
+    Column("began_at", UtcTime, nullable=False),  # of the window's records
+    Column("ended_at", UtcTime, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("verdict", JSON, nullable=False),  # by column: score, threshold, direction, sizes
+    Column("drifted", JSON, nullable=False),  # by name: whether this window drifted there
+    Column("confirmed", JSON, nullable=False),  # names for which drift is confirmed after this window
+    Column("cause", JSON),
+    Column("report", Text),  # where Evidently's page is kept
+    Column("judged_at", UtcTime, nullable=False),
+    UniqueConstraint("dataset", "first_record", "last_record"),
+)
+
+retrainings = Table(
+    "retrainings",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    _incident(),
+    Column("dataset", Text, nullable=False),
+    Column("key", Text, nullable=False),  # digest of the action that asked
+    Column("state", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("run_id", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("requested_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("incident_id", "key"),
+    Index("ix_retrainings_dataset", "dataset", "requested_at"),
 )

@@ -27,7 +27,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.TRIAGED: frozenset({State.OPEN, State.RESPONDING}) | _ENDS,
     State.RESPONDING: frozenset({State.AWAITING_APPROVAL, State.CONTAINED}) | _ENDS,
     State.AWAITING_APPROVAL: frozenset({State.RESPONDING}) | _ENDS,
-    State.CONTAINED: frozenset({State.OPEN, State.RESPONDING}) | _ENDS,
+    # back to triaged: a retraining ended, and its promotion is the new plan
+    State.CONTAINED: frozenset({State.OPEN, State.TRIAGED, State.RESPONDING}) | _ENDS,
     State.NEEDS_PERSON: frozenset({State.OPEN, State.RESPONDING}) | CLOSED,
     State.RESOLVED: frozenset(),
     State.FALSE_POSITIVE: frozenset(),
