@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from firebreak.detectors.findings import Severity
 
+SHIPPED = Path(__file__).parents[1] / "datasets" / "support_tickets.yml"
+
 
 class SpecError(ValueError):
     """The spec can't be used: file, key and what is allowed are in the message."""
@@ -49,7 +51,8 @@ class _Strict(BaseModel):
 
 
 class Column(_Strict):
-    """How one column is judged. Bounds and categories are for the quality check; None: not checked."""
+    """How one column is judged. Bounds and categories are for the quality check; without max_missing (but for a
+    target) and categories, the reference's count."""
 
     kind: Kind
     method: Method
@@ -142,6 +145,9 @@ class DatasetSpec(_Strict):
     reference: Reference
     minimum_sample: int = Field(default=100, ge=2, description="rows below which a window gives no verdict")
     persistence: Persistence = Persistence()
+    degradation: float = Field(
+        default=0.05, gt=0, lt=1, description="accuracy or a class's recall lost that is worth a word"
+    )
     false_discovery_rate: float = Field(default=0.05, gt=0, lt=1, description="Benjamini-Hochberg over the columns")
     id: Name = "id"
     time: Name = "time"
