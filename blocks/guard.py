@@ -69,6 +69,7 @@ class Guard(Block):
         flow_run_id: str | None = None,
         router_label: str | None = None,
         router_confidence: float | None = None,
+        router_version: str | None = None,
         feedback: str | None = None,
     ) -> GuardedCall:
         """A call with either ``prompt`` (all from the user) or ``parts`` (which text came from where).
@@ -91,6 +92,7 @@ class Guard(Block):
             parts=spans,
             router_label=router_label,
             router_confidence=router_confidence,
+            router_version=router_version,
             feedback=feedback,
         )
         rules = rules_beside(own=self.log.rules) if self.inspect else None

@@ -16,6 +16,7 @@ The interaction log holds one JSON object a line:
 | ``latency_ms``, ``router_confidence`` | number | milliseconds; 0 to 1 |
 | ``prompt_tokens``, ``response_tokens`` | integer | as the endpoint counted them |
 | ``error``, ``router_label``, ``feedback`` | string | what failed; the router's label; a person's label |
+| ``router_version`` | string | the router's version that predicted |
 
 Other keys are ignored. A missing field is looked up under its OpenTelemetry GenAI names
 (``genai_names.py``: dotted keys, or objects within objects), and before either under the team's own

@@ -65,6 +65,7 @@ class Record(BaseModel):
     error: str | None = None
     router_label: str | None = None
     router_confidence: float | None = None
+    router_version: str | None = None
     feedback: str | None = None
     trusted: bool = Field(
         default=True, exclude=True, description="False where anyone could have forged the line (plain text logs)"

@@ -24,7 +24,7 @@ FACTS: Mapping[str, tuple[Callable[[Record, Facts], bool | None], tuple[str, ...
 
 _TEXTS = ("workflow", "flow_run_id", "user", "token_id", "model", "model_version", "prompt", "response")
 FIELDS: Mapping[str, FieldType] = {
-    **dict.fromkeys((*_TEXTS, *ORIGIN_FIELDS, "error", "router_label", "feedback"), "text"),
+    **dict.fromkeys((*_TEXTS, *ORIGIN_FIELDS, "error", "router_label", "router_version", "feedback"), "text"),
     **dict.fromkeys(("latency_ms", "prompt_tokens", "response_tokens", "router_confidence"), "number"),
     **dict.fromkeys(("trusted", *FACTS), "flag"),
 }

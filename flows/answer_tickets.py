@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from firebreak.blocks.guard import ActorQuarantined, AnswerWithheld, Guard, Origin, PromptRefused
 from firebreak.blocks.model_endpoint import EndpointUnreachable, ModelEndpoint
+from firebreak.blocks.registry_errors import RegistryUnreachable
 from firebreak.flows.router import Route, route
 from firebreak.flows.shared import load_block
 from firebreak.flows.tickets import Ticket, TicketResult
@@ -19,13 +20,19 @@ SYSTEM = (
 
 
 def unreachable(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Try again only where the endpoint gave no answer: a refusal stays a refusal."""
-    return isinstance(state.result(raise_on_failure=False), EndpointUnreachable)
+    """Try again only where endpoint or registry gave no answer: a refusal stays a refusal."""
+    return isinstance(state.result(raise_on_failure=False), EndpointUnreachable | RegistryUnreachable)
 
 
-@task(task_run_name="classify ticket of {ticket.user}", cache_policy=NO_CACHE)
+@task(
+    task_run_name="classify ticket of {ticket.user}",
+    retries=2,
+    retry_delay_seconds=[1, 3],
+    retry_condition_fn=unreachable,
+    cache_policy=NO_CACHE,
+)
 def classify(ticket: Ticket) -> Route:
-    """The ticket's queue."""
+    """The ticket's queue. Errors: RegistryError."""
     return route(ticket.text)
 
 
@@ -47,6 +54,8 @@ def ask_model(ticket: Ticket, queue: Route, token_id: str, guard: Guard, endpoin
         model=endpoint.model,
         router_label=queue.label,
         router_confidence=queue.confidence,
+        router_version=queue.version,
+        feedback=ticket.feedback,
     ) as call:
         answer = endpoint.complete(system, call.prompt)
         call.answered(

@@ -9,6 +9,7 @@ class Ticket(BaseModel):
     user: str = Field(description="who asks", min_length=1)
     text: str = Field(description="what they ask")
     document: str | None = Field(default=None, description="text of an attachment, which the user may not have written")
+    feedback: str | None = Field(default=None, description="the queue a person put it into, where that is known")
 
 
 class TicketResult(BaseModel):

@@ -37,7 +37,10 @@ def incident(bench: Bench) -> int:
 
 
 def test_an_ordinary_call_goes_through_and_is_logged_whole(bench: Bench) -> None:
-    assert bench.ask(router_label="billing", router_confidence=0.9, flow_run_id="run-1") == "Where is my invoice?"
+    assert (
+        bench.ask(router_label="billing", router_confidence=0.9, router_version="3", flow_run_id="run-1")
+        == "Where is my invoice?"
+    )
     (record,) = bench.records()
     assert record.latency_ms is not None
     assert record.model_dump(exclude={"id", "latency_ms"}, exclude_none=True) == {
@@ -55,6 +58,7 @@ def test_an_ordinary_call_goes_through_and_is_logged_whole(bench: Bench) -> None
         "response_tokens": 3,
         "router_label": "billing",
         "router_confidence": 0.9,
+        "router_version": "3",
     }
     assert bench.findings() == 0
 

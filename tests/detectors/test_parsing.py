@@ -47,6 +47,7 @@ def test_a_record_survives_being_written_and_read() -> None:
         error="timeout",
         router_label="billing",
         router_confidence=0.9,
+        router_version="3",
         feedback="good",
     )
     assert parse(record.model_dump_json().encode()) == record

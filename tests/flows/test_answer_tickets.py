@@ -40,7 +40,7 @@ def support(prefect_server: System, tmp_path: Path, model_url: str) -> Iterator[
 
 def test_tickets_are_routed_answered_and_logged(support: Support) -> None:
     tickets = [
-        Ticket(user="ada", text="I was charged twice for my invoice"),
+        Ticket(user="ada", text="I was charged twice for my invoice", feedback="billing"),
         Ticket(user="grace", text="How do I export this?", document="Quarterly report"),
     ]
     results = answer_tickets(tickets)
@@ -50,6 +50,7 @@ def test_tickets_are_routed_answered_and_logged(support: Support) -> None:
     assert (first.workflow, first.user, first.token_id) == ("answer-tickets", "ada", "support-key")
     assert (first.model, first.model_version) == ("simulated-support-1", "simulated-support-1")
     assert (first.router_label, first.router_confidence) == ("billing", results[0].confidence)
+    assert (first.router_version, first.feedback, second.feedback) == ("built-in", "billing", None)
     assert first.prompt_tokens
     assert first.response == results[0].answer
     assert [part.origin for part in second.parts] == ["user", "document"]

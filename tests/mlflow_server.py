@@ -1,0 +1,97 @@
+"""A real MLflow server for tests, in an environment of its own, which a clone installs once."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from firebreak.deployments.ports import LOOPBACK, free_port
+from tests.waiting import until
+
+ENVIRONMENT = Path(__file__).parents[1] / "build" / "mlflow-env"
+WANTED = "mlflow==3.17.*"  # its whole self lowers versions of ours, so it can't live beside them
+SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def installed() -> Path:
+    """The environment's folder of programs. Errors: pytest.skip, with pip's own words."""
+    programs, stamp = ENVIRONMENT / "bin", ENVIRONMENT / ".installed"
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two suites of one clone install once
+        if stamp.exists() and stamp.read_text() == WANTED:
+            return programs
+        for command in (
+            [sys.executable, "-m", "venv", str(ENVIRONMENT)],
+            [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WANTED],
+        ):
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=270, check=False)
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"no MLflow server: {' '.join(command[-2:])} took more than 270 s")
+            if done.returncode:
+                pytest.skip(f"no MLflow server, {WANTED} can't be installed: {done.stderr[-500:]}")
+        stamp.write_text(WANTED)
+    return programs
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Its address. What it printed is in ``folder/output``; its files go through it (proxied artifacts)."""
+    url = f"http://{LOOPBACK}:{free_port()}"
+    command = [str(installed() / "mlflow"), "server", "--host", LOOPBACK, "--port", url.rsplit(":", 1)[1]]
+    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    with (folder / "output").open("w") as output:
+        server = subprocess.Popen(
+            [*command, "--workers", "1", *places],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **SETTINGS},
+            start_new_session=True,  # it has children: they are ended with it
+        )
+    try:
+        until(lambda: server.poll() is not None or _healthy(url), 90, "the MLflow server")
+        assert server.poll() is None, (folder / "output").read_text()
+        yield url
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(10)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mlflow_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """MLflow on a SQLite file, which takes a second to make, so once a session."""
+    return f"sqlite:///{tmp_path_factory.mktemp('registry')}/made/mlflow.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.integration)])
+def tracking_uri(request: pytest.FixtureRequest) -> str:
+    """Both places a registry can be in. Shared by the tests: take a model name of your own."""
+    uri: str = request.getfixturevalue("mlflow_file" if request.param == "sqlite" else "mlflow_url")
+    return uri
