@@ -11,7 +11,7 @@ from typing import Any
 from firebreak.blocks.store import leases, reporting
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.database import Database, connect, utc_now
-from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge
+from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, Renewal
 from firebreak.blocks.store.errors import (
     IllegalTransition,
     LeaseLost,
@@ -99,6 +99,7 @@ __all__ = [
     "PlanChanged",
     "Reference",
     "ReferenceTooLarge",
+    "Renewal",
     "Report",
     "Retraining",
     "RetrainingState",

@@ -1,10 +1,10 @@
 """Drift in the store: the references a dataset was compared with, and the judged windows, scores over time."""
 
 import hashlib
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
@@ -48,6 +48,36 @@ class JudgedWindow(BaseModel):
     report: str | None = None
 
 
+@dataclass(frozen=True)
+class Renewal:
+    """A new version of a reference, to be put in force."""
+
+    dataset: str
+    parquet: bytes
+    rows: int
+    by: str
+    why: str
+
+
+def put_reference(conn: Connection, now: datetime, new: Renewal) -> None:
+    """Within a transaction whose reports are ordered. Errors: ReferenceTooLarge."""
+    size, sha256 = len(new.parquet), hashlib.sha256(new.parquet).hexdigest()
+    if size > LARGEST:
+        raise ReferenceTooLarge(
+            f"dataset {new.dataset}: a reference of {size} bytes; at most {LARGEST}: give it fewer rows"
+        )
+    before = _in_force(conn, new.dataset)
+    if before is None or (before.sha256, before.why) != (sha256, new.why):
+        version = before.version + 1 if before else 1
+        conn.execute(drift_references.insert().values(**asdict(new), version=version, sha256=sha256, at=now))
+
+
+def _in_force(conn: Connection, dataset: str) -> Reference | None:
+    query = drift_references.select().where(drift_references.c.dataset == dataset)
+    row = conn.execute(query.order_by(drift_references.c.version.desc()).limit(1)).one_or_none()
+    return Reference(**row._mapping) if row else None
+
+
 def add_window(db: Database, conn: Connection, now: datetime, window: JudgedWindow) -> bool:
     """False when the window was there already."""
     row = db.insert(drift_windows).values(**window.model_dump(), judged_at=now).on_conflict_do_nothing()
@@ -62,15 +92,8 @@ class Drift:
 
     def reference(self, dataset: str) -> Reference | None:
         """The version in force; None before the first."""
-        query = (
-            drift_references.select()
-            .where(drift_references.c.dataset == dataset)
-            .order_by(drift_references.c.version.desc())
-            .limit(1)
-        )
         with self._db.read() as conn:
-            row = conn.execute(query).one_or_none()
-        return Reference(**row._mapping) if row else None
+            return _in_force(conn, dataset)
 
     def references(self, dataset: str) -> list[Reference]:
         """Every version, oldest first."""
@@ -81,29 +104,12 @@ class Drift:
 
     def renew(self, dataset: str, parquet: bytes, rows: int, by: str, why: str) -> Reference:
         """Put a new version in force. The same bytes for the same reason are put once. Errors: ReferenceTooLarge."""
-        if len(parquet) > LARGEST:
-            raise ReferenceTooLarge(
-                f"dataset {dataset}: a reference of {len(parquet)} bytes; at most {LARGEST}: give it fewer rows"
-            )
-        sha256 = hashlib.sha256(parquet).hexdigest()
-        newest = sa.select(sa.func.max(drift_references.c.version)).where(drift_references.c.dataset == dataset)
         with self._db.write() as conn:
             self._db.order_reports(conn)
-            now = self.reference_in(conn, dataset)
-            if now is None or (now.sha256, now.why) != (sha256, why):
-                version = int(conn.execute(newest).scalar() or 0) + 1
-                values = {"dataset": dataset, "version": version, "parquet": parquet, "sha256": sha256}
-                more = {"rows": rows, "by": by, "why": why, "at": self._db.clock()}
-                conn.execute(drift_references.insert().values(**values, **more))
-            found = self.reference_in(conn, dataset)
+            put_reference(conn, self._db.clock(), Renewal(dataset, parquet, rows, by, why))
+        found = self.reference(dataset)
         assert found is not None, "just written"
         return found
-
-    def reference_in(self, conn: Connection, dataset: str) -> Reference | None:
-        """The version in force, within a transaction."""
-        query = drift_references.select().where(drift_references.c.dataset == dataset)
-        row = conn.execute(query.order_by(drift_references.c.version.desc()).limit(1)).one_or_none()
-        return Reference(**row._mapping) if row else None
 
     def windows(self, dataset: str, reference: int | None = None, limit: int = 50) -> list[JudgedWindow]:
         """The newest ``limit`` windows, oldest first; those compared with one version, where one is given."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store.database import Database
-from firebreak.blocks.store.drift import JudgedWindow, add_window
+from firebreak.blocks.store.drift import JudgedWindow, Renewal, add_window, put_reference
 from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
 from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
 from firebreak.blocks.store.leases import require
@@ -46,6 +46,7 @@ class Batch:
     position: dict[str, Any] | None = None
     lease: tuple[str, str] | None = None
     windows: list[JudgedWindow] = field(default_factory=list)
+    reference: Renewal | None = None
 
 
 @dataclass
@@ -70,6 +71,8 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
             conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_={"last_seen_at": now}))
         for finding in batch.findings:
             _take(db, conn, now, finding, seen_by, result)
+        if batch.reference is not None:
+            put_reference(conn, now, batch.reference)
         for window in batch.windows:
             add_window(db, conn, now, window)
         if batch.source is not None:
