@@ -6,6 +6,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Approval
 from firebreak.detectors.facts import TokenGrant
@@ -35,12 +36,14 @@ class When(_Strict):
     kind: tuple[str, ...] = ()
     severity: tuple[Severity, ...] = ()
     actor: tuple[ActorType, ...] = ()
+    cause: tuple[Literal["model", "population", "data", "unclear"], ...] = ()
 
     def matches(self, incident: Incident) -> bool:
         return (
             (not self.kind or incident.kind in self.kind)
             and (not self.severity or incident.severity in self.severity)
             and (not self.actor or incident.actor_type in self.actor)
+            and (not self.cause or incident.cause in self.cause)
         )
 
 
@@ -66,6 +69,7 @@ class Policy(_Strict):
     approval: ApprovalRules = ApprovalRules()
     close_quiet_hours: float = Field(default=24, gt=0, description="incidents nothing acts on close after this quiet")
     tokens: tuple[TokenGrant, ...] | None = Field(default=None, description="the token register; absent: none is kept")
+    retraining: RetrainingRules | None = Field(default=None, description="how new models are made; absent: not at all")
     playbooks: tuple[Playbook, ...]
 
     def playbook_for(self, incident: Incident) -> Playbook:
@@ -118,6 +122,8 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "approval": ApprovalRules,
         "tokens": TokenGrant,
+        "retraining": RetrainingRules,
+        "gate": GateRules,
         "playbooks": Playbook,
         "when": When,
         "steps": PlaybookStep,
