@@ -33,6 +33,7 @@ class Action(Block, ABC):
     _block_schema_capabilities: ClassVar[list[str]] = ["firebreak-action"]
 
     reasserted: ClassVar[bool] = False  # `reconcile` applies it again when its effect is found gone
+    remedy: ClassVar[bool] = False  # stays when the incident is resolved; undone only if it was a false alarm
 
     @property
     def reversible(self) -> bool:

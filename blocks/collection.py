@@ -4,8 +4,15 @@ from firebreak.blocks.guard import Guard
 from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.model_endpoint import ModelEndpoint
+from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.notify_team import NotifyTeam
+from firebreak.blocks.promote_model import PromoteModel
 from firebreak.blocks.quarantine_actor import QuarantineActor
+from firebreak.blocks.renew_reference import RenewReference
+from firebreak.blocks.retraining_service import RetrainingService
+from firebreak.blocks.roll_back_model import RollBackModel
+from firebreak.blocks.start_retraining import StartRetraining
 from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.workflow_controls import WorkflowControls
 
@@ -14,8 +21,15 @@ __all__ = [
     "IncidentStore",
     "InteractionLog",
     "ModelEndpoint",
+    "ModelRegistry",
+    "MonitoredDataset",
     "NotifyTeam",
+    "PromoteModel",
     "QuarantineActor",
+    "RenewReference",
+    "RetrainingService",
+    "RollBackModel",
+    "StartRetraining",
     "StopWorkflow",
     "WorkflowControls",
 ]

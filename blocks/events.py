@@ -17,6 +17,8 @@ class Event(StrEnum):
     APPROVAL_DECIDED = "firebreak.incident.approval-decided"
     INCIDENT_CONTAINED = "firebreak.incident.contained"
     INCIDENT_RESOLVED = "firebreak.incident.resolved"
+    DRIFT_CONFIRMED = "firebreak.drift.confirmed"
+    MODEL_PROMOTED = "firebreak.model.promoted"
 
 
 def send(event: Event, incident_id: int, **payload: Any) -> None:

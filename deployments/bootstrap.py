@@ -1,7 +1,7 @@
-"""Prepare a Prefect server for `prefect deploy --all`: work pool, blocks, policy.
+"""Prepare a Prefect server for `prefect deploy --all`: work pool, blocks, policy, the first version of the router.
 
 python -m firebreak.deployments.bootstrap --home DIR [--store-url URL] [--model-url URL] [--model-name NAME]
-    [--policy FILE] [--overwrite]
+    [--registry-url URL] [--dataset-spec FILE] [--policy FILE] [--overwrite]
 
 Idempotent. The model's key comes from the environment variable FIREBREAK_MODEL_KEY, never from a flag.
 """
@@ -25,19 +25,27 @@ from firebreak.blocks.guard import Guard
 from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.model_endpoint import ModelEndpoint
+from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.notify_team import NotifyTeam
+from firebreak.blocks.promote_model import PromoteModel
 from firebreak.blocks.quarantine_actor import QuarantineActor
+from firebreak.blocks.registry_errors import RegistryError
+from firebreak.blocks.renew_reference import RenewReference
+from firebreak.blocks.roll_back_model import RollBackModel
+from firebreak.blocks.start_retraining import StartRetraining
 from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.store import Store, StoreError
 from firebreak.blocks.workflow_controls import WorkflowControls
 from firebreak.deployments.documents import NAME, Documents, sha256
 from firebreak.deployments.environment import MODEL_KEY
 from firebreak.deployments.home import Home, read_json, write_private
-from firebreak.flows import reconcile, scan_logs
+from firebreak.flows import reconcile, router, scan_drift, scan_logs
 from firebreak.flows.policy import PolicyError, read_policy
 
 SIMULATED_MODEL = "simulated-support-1"
 NO_KEY = "no-key-given"  # servers on loopback often need none, but a client must send something
+DATASET = "support-tickets"
 
 Done = tuple[str, str]
 
@@ -73,12 +81,44 @@ def put_documents(documents: Documents, home: Home, args: argparse.Namespace) ->
     yield "stop-workflow", documents.put(StopWorkflow(controls=documents.load(WorkflowControls)))
     yield "quarantine-actor", documents.put(QuarantineActor())
     yield "notify-team", documents.put(NotifyTeam())
+    registry_url = args.registry_url or _registry_url(documents, home)
+    yield "model-registry", documents.put(ModelRegistry(tracking_uri=SecretStr(registry_url), artifacts=home.models))
+    registry = documents.load(ModelRegistry)
+    yield "roll-back-model", documents.put(RollBackModel(registry=registry))
+    yield "promote-model", documents.put(PromoteModel(registry=registry))
+    yield "start-retraining", documents.put(StartRetraining())
+    yield "renew-reference", documents.put(RenewReference())
+    spec = args.dataset_spec.resolve() if args.dataset_spec else None
+    dataset = MonitoredDataset(spec=spec, log=documents.load(InteractionLog), reports=home.reports)
+    yield "monitored-dataset", documents.put(dataset, DATASET)
 
 
 def _store_url(documents: Documents, home: Home) -> str:
     """The one already stored stays: a store is not left behind because a flag was forgotten."""
     now = documents.find("incident-store")
     return f"sqlite:///{home.store}" if now is None else str(now.data["url"])
+
+
+def _registry_url(documents: Documents, home: Home) -> str:
+    """The one already stored stays, as the store's does."""
+    now = documents.find("model-registry")
+    return f"sqlite:///{home.registry}" if now is None else str(now.data["tracking_uri"])
+
+
+def put_router(registry: ModelRegistry, written: dict[str, object]) -> str:
+    """The shipped router as the first version and champion, once. Errors: RegistryError."""
+    if written.get("router"):
+        return "unchanged"  # without asking: MLflow takes seconds to import
+    champion = registry.champion()
+    if champion is None:
+        texts, labels = router.read_tickets()
+        data = {"firebreak.data": sha256([texts, labels])}
+        version = registry.register(
+            router.train(texts, labels), parameters={"rows": len(texts)}, metrics={}, tags=data, report=None
+        )
+        registry.set_champion(version.number, None)
+    written["router"] = champion.number if champion else version.number
+    return "kept: it has a champion already" if champion else "trained on the shipped tickets, version 1"
 
 
 def _model_key(documents: Documents, model_url: str) -> str:
@@ -115,10 +155,12 @@ def bootstrap(args: argparse.Namespace) -> Iterator[Done]:
             yield f"work pool {NAME}", put_work_pool(client)
             documents = Documents(client, written.setdefault("documents", {}), args.overwrite)
             for name, done in put_documents(documents, home, args):
-                yield f"block {name}/{NAME}", done
+                yield f"block {name}/{DATASET if name == 'monitored-dataset' else NAME}", done
+            yield "router", put_router(documents.load(ModelRegistry), written)
             store = documents.load(IncidentStore).open()
             yield "policy", put_policy(store, args.policy, written)
             store.health.expect(f"scan-logs/{NAME}", scan_logs.INTERVAL_SECONDS)
+            store.health.expect(f"scan-drift/{DATASET}", scan_drift.INTERVAL_SECONDS)
             store.health.expect("reconcile", reconcile.INTERVAL_SECONDS)
     finally:
         write_private(home.written, json.dumps(written, indent=2))
@@ -130,6 +172,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--store-url", help="default: the one set before, else a SQLite file in the home directory")
     parser.add_argument("--model-url", help="an OpenAI-compatible endpoint's base URL")
     parser.add_argument("--model-name", default=SIMULATED_MODEL)
+    parser.add_argument("--registry-url", help="MLflow's; default: the one set before, else a SQLite file in the home")
+    parser.add_argument("--dataset-spec", type=Path, help="spec of support-tickets; default: the shipped one")
     parser.add_argument("--policy", type=Path, help="a response policy; default: the one that comes with Firebreak")
     parser.add_argument("--overwrite", action="store_true", help="replace block documents that somebody changed")
     return parser
@@ -140,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for thing, done in bootstrap(args):
             print(f"{thing}: {done}", flush=True)
-    except (PolicyError, StoreError) as error:
+    except (PolicyError, StoreError, RegistryError) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 2
     except (PrefectException, httpx.HTTPError) as error:

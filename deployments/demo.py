@@ -1,4 +1,4 @@
-"""`make demo`: a whole Firebreak on loopback, an attack on a live workflow, and the answer to it, step by step.
+"""`make demo`: a whole Firebreak on loopback, an attack and a drift of a live workflow, and the answers, step by step.
 
 Exit 0 only when every step was seen to work; otherwise the step that did not is named.
 """
@@ -11,15 +11,20 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-from firebreak.deployments.sabotage import SABOTAGES
+from firebreak.deployments import drift_sabotage, drift_steps, sabotage, steps
+from firebreak.deployments.commands import Options
+from firebreak.deployments.home import Home
 from firebreak.deployments.scenario import Scenario, StepBroken
-from firebreak.deployments.steps import STEPS
-from firebreak.deployments.system import Options, StartFailed, System
+from firebreak.deployments.system import StartFailed, System
+from firebreak.detectors.drift.spec import SHIPPED
 
 HOMES = Path.cwd() / ".firebreak"
+STEPS = steps.STEPS | drift_steps.STEPS
+SABOTAGES = sabotage.SABOTAGES | drift_sabotage.SABOTAGES
 
 
 def play(scenario: Scenario, console: Console, sabotage: str | None = None) -> str | None:
@@ -48,15 +53,41 @@ def summary(scenario: Scenario) -> Table:
     return table
 
 
+def accuracies(scenario: Scenario) -> Table:
+    """How often the router chose the queue that a person chose."""
+    table = Table(title="The router's accuracy")
+    table.add_column("asked about")
+    table.add_column("right", justify="right")
+    for what, share in scenario.accuracy.items():
+        table.add_row(what, f"{share:.0%}")
+    return table
+
+
+def small_dataset(home: Path) -> Path:
+    """The shipped spec with the demo's small windows, in a file of the demo's own."""
+    spec = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    spec |= {
+        "window": {"rows": drift_steps.WINDOW},
+        "reference": {"renew": "last-approved", "rows": drift_steps.REFERENCE},
+        "minimum_sample": drift_steps.WINDOW,
+    }
+    file = Home.at(home).path / "support_tickets.yml"
+    file.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    return file
+
+
 def run(sabotage: str | None, wait_seconds: float, home: Path, console: Console) -> int:
     """One demo; the exit code."""
-    console.rule("Firebreak: an attack on a live AI workflow, and the answer")
+    console.rule("Firebreak: an attack on a live AI workflow, a drift of its tickets, and the answers")
     console.print("starting everything on loopback (no key, no network, nothing installed outside .venv)")
-    with System(home, Options(), console) as system, system.clients():
+    options = Options(dataset_spec=small_dataset(home))
+    with System(home, options, console) as system, system.clients():
         console.print(f"\nPrefect UI: [link={system.ui_url}]{system.ui_url}[/link]   store: {system.home.store}\n")
         scenario = Scenario(system, console.print, person_seconds=wait_seconds)
         broken = play(scenario, console, sabotage)
         console.print(summary(scenario))
+        if scenario.accuracy:
+            console.print(accuracies(scenario))
         scenario.show_addresses()
     console.print(f"stopped everything; logs and store are kept in {home}")
     if broken:

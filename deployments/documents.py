@@ -21,33 +21,34 @@ def sha256(content: Any) -> str:
 
 
 class Documents:
-    """Writes block documents named `firebreak`; `written` maps a slug to the digests of the last writing."""
+    """Writes block documents; `written` maps slug (and name, where it isn't `firebreak`) to the last digests."""
 
     def __init__(self, client: SyncPrefectClient, written: dict[str, Any], overwrite: bool) -> None:
         self._client = client
         self._written = written
         self._overwrite = overwrite
 
-    def put(self, block: Block) -> str:
+    def put(self, block: Block, name: str = NAME) -> str:
         """Create or update the document, unless somebody changed it. Returns what was done, in a word or two."""
         slug = type(block).get_block_type_slug()
+        key = slug if name == NAME else f"{slug}/{name}"
         wanted = sha256(_wanted(block))
-        former = self._written.get(slug, {})
-        now = self.find(slug)
+        former = self._written.get(key, {})
+        now = self.find(slug, name)
         if now is not None and not self._overwrite:
             if former.get("stored") != sha256(_content(now)):
                 return "kept: changed by somebody (--overwrite replaces it)"
             if former.get("wanted") == wanted:
                 return "unchanged"
-        block.save(NAME, overwrite=True, _sync=True)  # type: ignore[call-arg]  # prefect's async_dispatch adds it
-        stored = self.find(slug)
+        block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]  # prefect's async_dispatch adds it
+        stored = self.find(slug, name)
         assert stored is not None
-        self._written[slug] = {"wanted": wanted, "stored": sha256(_content(stored))}
+        self._written[key] = {"wanted": wanted, "stored": sha256(_content(stored))}
         return "updated" if now else "created"
 
-    def find(self, slug: str) -> BlockDocument | None:
+    def find(self, slug: str, name: str = NAME) -> BlockDocument | None:
         try:
-            return self._client.read_block_document_by_name(NAME, slug, include_secrets=True)
+            return self._client.read_block_document_by_name(name, slug, include_secrets=True)
         except ObjectNotFound:
             return None
 

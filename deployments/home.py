@@ -70,6 +70,21 @@ class Home:
         return self.path / "interactions.jsonl"
 
     @property
+    def registry(self) -> Path:
+        """MLflow's database: versions of models, and which is the champion."""
+        return self.path / "mlflow.db"
+
+    @property
+    def models(self) -> Path:
+        """The versions' files."""
+        return self.path / "models"
+
+    @property
+    def reports(self) -> Path:
+        """Evidently's pages about windows that drifted."""
+        return self.path / "drift-reports"
+
+    @property
     def state(self) -> Path:
         """Addresses and process ids, while a system runs."""
         return self.path / "state.json"

@@ -30,13 +30,13 @@ class Sabotage:
     undo: Callable[[Scenario], None]
 
 
-def _model_away(s: Scenario) -> None:
+def model_away(s: Scenario) -> None:
     endpoint = load_block(ModelEndpoint)
     endpoint.base_url = f"http://127.0.0.1:{free_port()}/v1"
     endpoint.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
 
 
-def _model_back(s: Scenario) -> None:
+def model_back(s: Scenario) -> None:
     endpoint = load_block(ModelEndpoint)
     endpoint.base_url = s.system.model_url
     endpoint.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
@@ -52,7 +52,7 @@ def _guard_back(s: Scenario) -> None:
     _set_guard(True, s.system.store_url)
 
 
-def _sql(s: Scenario, statement: str) -> None:
+def sql(s: Scenario, statement: str) -> None:
     with connect(s.system.store_url).connect() as conn:
         conn.execute(sa.text(statement))
         conn.commit()
@@ -61,7 +61,7 @@ def _sql(s: Scenario, statement: str) -> None:
 FORGET = "CREATE TRIGGER sabotage AFTER INSERT ON holds BEGIN DELETE FROM holds WHERE id = NEW.id; END"
 
 
-def _deployment_gone(name: str) -> Callable[[Scenario], None]:
+def deployment_gone(name: str) -> Callable[[Scenario], None]:
     """End a deployment's runs, then delete it with its schedule and triggers."""
 
     def do(s: Scenario) -> None:
@@ -74,17 +74,17 @@ def _deployment_gone(name: str) -> Callable[[Scenario], None]:
     return do
 
 
-def _deploy(s: Scenario) -> None:
+def deploy_again(s: Scenario) -> None:
     s.system.deploy()
 
 
-def _cancel_asking_run(s: Scenario) -> None:
+def cancel_asking_run(s: Scenario) -> None:
     if asked := asked_of(s):
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(asked.runs[-1]), Cancelled(message="sabotage"), force=True)
 
 
-def _delete_block(slug: str) -> Callable[[Scenario], None]:
+def delete_block(slug: str) -> Callable[[Scenario], None]:
     def do(s: Scenario) -> None:
         with get_client(sync_client=True) as client:
             client.delete_block_document(client.read_block_document_by_name("firebreak", slug).id)
@@ -92,26 +92,26 @@ def _delete_block(slug: str) -> Callable[[Scenario], None]:
     return do
 
 
-def _bootstrap(s: Scenario) -> None:
+def bootstrap_again(s: Scenario) -> None:
     s.system.bootstrap()
 
 
 def _unguarded_redeploy(s: Scenario) -> None:
     """Reconcile is gone, and Prefect's side of the stop with it."""
-    _deployment_gone("reconcile/firebreak")(s)
+    deployment_gone("reconcile/firebreak")(s)
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(DEPLOYMENT)
         client.upsert_global_concurrency_limit_by_name(f"deployment:{found.id}", 5)
 
 
 SABOTAGES: dict[str, Sabotage] = {
-    "answer": Sabotage("answer", "the model endpoint's address leads nowhere", _model_away, _model_back),
+    "answer": Sabotage("answer", "the model endpoint's address leads nowhere", model_away, model_back),
     "attack": Sabotage(
         "attack", "the guard inspects nothing", lambda s: _set_guard(False, s.system.store_url), _guard_back
     ),
-    "find": Sabotage("attack", "the log scan is gone", _deployment_gone("scan-logs/interaction-log"), _deploy),
+    "find": Sabotage("attack", "the log scan is gone", deployment_gone("scan-logs/interaction-log"), deploy_again),
     "contain": Sabotage(
-        "attack", "the store forgets each hold", lambda s: _sql(s, FORGET), lambda s: _sql(s, "DROP TRIGGER sabotage")
+        "attack", "the store forgets each hold", lambda s: sql(s, FORGET), lambda s: sql(s, "DROP TRIGGER sabotage")
     ),
     "refuse": Sabotage(
         "refuse",
@@ -119,13 +119,15 @@ SABOTAGES: dict[str, Sabotage] = {
         lambda s: _set_guard(True, f"sqlite:///{s.system.home.path}/other.db"),
         _guard_back,
     ),
-    "triage": Sabotage("attack", "triage is gone", _deployment_gone("triage/firebreak"), _deploy),
-    "ask": Sabotage("attack", "respond is gone", _deployment_gone("respond/firebreak"), _deploy),
-    "approve": Sabotage("approve", "the run that asks is cancelled", _cancel_asking_run, lambda s: None),
-    "stop": Sabotage("approve", "the action that stops workflows is gone", _delete_block("stop-workflow"), _bootstrap),
-    "withstand": Sabotage("withstand", "reconcile is gone, the limit is lifted", _unguarded_redeploy, _deploy),
-    "release": Sabotage(
-        "release", "the action that lifts quarantines is gone", _delete_block("quarantine-actor"), _bootstrap
+    "triage": Sabotage("attack", "triage is gone", deployment_gone("triage/firebreak"), deploy_again),
+    "ask": Sabotage("attack", "respond is gone", deployment_gone("respond/firebreak"), deploy_again),
+    "approve": Sabotage("approve", "the run that asks is cancelled", cancel_asking_run, lambda s: None),
+    "stop": Sabotage(
+        "approve", "the action that stops workflows is gone", delete_block("stop-workflow"), bootstrap_again
     ),
-    "resume": Sabotage("resume", "the model endpoint's address leads nowhere", _model_away, _model_back),
+    "withstand": Sabotage("withstand", "reconcile is gone, the limit is lifted", _unguarded_redeploy, deploy_again),
+    "release": Sabotage(
+        "release", "the action that lifts quarantines is gone", delete_block("quarantine-actor"), bootstrap_again
+    ),
+    "resume": Sabotage("resume", "the model endpoint's address leads nowhere", model_away, model_back),
 }

@@ -36,7 +36,7 @@ class Scenario:
     """What the steps share. ``attacker`` is a fresh user for each attack."""
 
     def __init__(
-        self, system: System, say: Callable[..., None], person_seconds: float = 60, patience: float = 60
+        self, system: System, say: Callable[..., None], person_seconds: float = 60, patience: float = 120
     ) -> None:
         self.system, self.say = system, say
         self.person_seconds, self.patience = person_seconds, patience
@@ -45,6 +45,8 @@ class Scenario:
         self.controls = WorkflowControls()
         self.approve: Callable[[Scenario, Asked], None] = Scenario.approve_through_api
         self.times: dict[str, float] = {}
+        self.accuracy: dict[str, float] = {}  # of the router, by what it was asked about
+        self.bad_version = self.champion_before = ""
         self.attacker = "mallory"
         self.incident_id = 0
         self._began = time.monotonic()
@@ -83,6 +85,10 @@ class Scenario:
     def timed(self, what: str, at: datetime | None) -> None:
         if at is not None and self._attack is not None:
             self.times[what] = (at - self.attack.time).total_seconds()
+
+    def forget_attack(self) -> None:
+        """What comes now has no time since the attack."""
+        self._attack = None
 
     # -- doing
 

@@ -5,13 +5,11 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +20,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from rich.console import Console
 
+from firebreak.deployments import commands
+from firebreak.deployments.commands import Options
 from firebreak.deployments.environment import MODEL_KEY, client_settings, scrubbed, server_settings
 from firebreak.deployments.home import Home, read_json, write_private
 from firebreak.deployments.ports import LOOPBACK, free_port
@@ -35,20 +35,6 @@ STEP_SECONDS = 180.0
 
 class StartFailed(RuntimeError):
     """A part of the system did not start; the message ends with what it last printed."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to start, and where. A port of None: any free one."""
-
-    port: int | None = None
-    model_port: int | None = None
-    password: bool = False
-    model_url: str | None = None
-    model_name: str | None = None
-    model_key: str | None = None
-    policy: Path | None = None
-    only_server: bool = False
 
 
 class System:
@@ -155,7 +141,11 @@ class System:
     def _start_server(self) -> None:
         with self._step("Prefect server"):
             for _ in range(3):  # the port may be taken between looking and listening
-                server = self._program("server", self._server_argv(), self.env | self._server_env())
+                server = self._program(
+                    "server",
+                    commands.server(self.port),
+                    self.env | server_settings(self.api_url, self.home.prefect, self._password),
+                )
                 if self._comes_up(server):
                     break
                 server.stop(grace=2)
@@ -175,8 +165,7 @@ class System:
         self.model_port = free_port(self.options.model_port)
         port_file = self.home.path / "model-port"
         port_file.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "firebreak.deployments.simulated_model"]
-        argv += ["--port", str(self.model_port), "--port-file", str(port_file)]
+        argv = commands.simulated_model(self.model_port, port_file)
         with self._step("simulated model"):
             model = self._program("model", argv, self.env)
             if not wait_until(lambda: port_file.exists() or not model.alive, STEP_SECONDS) or not model.alive:
@@ -192,8 +181,7 @@ class System:
 
     def start_worker(self, extra: dict[str, str] | None = None, pool: str = POOL) -> None:
         """A process worker, watched like the rest; `extra` goes into its environment."""
-        argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-        self._watch.add(self._program("worker", [*argv, "--name", "firebreak"], self.env | (extra or {})))
+        self._watch.add(self._program("worker", commands.worker(pool), self.env | (extra or {})))
 
     def stop_worker(self) -> None:
         """End the worker and the flow runs it started; nothing starts it again."""
@@ -206,51 +194,20 @@ class System:
             send(set(marked(self.id)) - others, signal.SIGKILL)
             worker.stop(grace=1)
 
-    def _server_argv(self) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            LOOPBACK,
-            "--port",
-            str(self.port),
-        ]
-
-    def _server_env(self) -> dict[str, str]:
-        return server_settings(self.api_url, self.home.prefect, self._password)
-
     def _server_answers(self) -> bool:
         try:
             return httpx.get(f"{self.api_url}/health", timeout=2, trust_env=False).status_code in (200, 401)
         except httpx.HTTPError:
             return False
 
-    def _bootstrap_argv(self) -> list[str]:
-        argv = [sys.executable, "-m", "firebreak.deployments.bootstrap", "--home", str(self.home.path)]
-        argv += ["--model-url", self.model_url]
-        if self.options.model_name:
-            argv += ["--model-name", self.options.model_name]
-        if self.options.policy:
-            argv += ["--policy", str(self.options.policy)]
-        return argv
-
-    def _bootstrap_env(self) -> dict[str, str]:
-        key = self.options.model_key
-        return self.env | ({MODEL_KEY: key} if key else {})
-
-    def _deploy_argv(self) -> list[str]:
-        return [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-
     def bootstrap(self) -> None:
         """Work pool, blocks, policy, automation; as often as you like. Errors: StartFailed."""
-        self._command("bootstrap", self._bootstrap_argv(), self._bootstrap_env())
+        key = {MODEL_KEY: self.options.model_key} if self.options.model_key else {}
+        self._command("bootstrap", commands.bootstrap(self.options, self.home.path, self.model_url), self.env | key)
 
     def deploy(self) -> None:
         """`prefect deploy --all`; as often as you like. Errors: StartFailed."""
-        self._command("deployments", self._deploy_argv(), self.env, cwd=REPOSITORY)
+        self._command("deployments", commands.deploy(), self.env, cwd=REPOSITORY)
 
     def _program(self, name: str, argv: list[str], env: dict[str, str]) -> Program:
         program = Program(name, argv, env, self.home.path, self.home.logs / f"{name}.log")

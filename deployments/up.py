@@ -17,10 +17,11 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from firebreak.deployments.commands import Options
 from firebreak.deployments.environment import MODEL_KEY
 from firebreak.deployments.home import AlreadyRunning, Home, read_json, write_private
 from firebreak.deployments.processes import sweep, wait_until
-from firebreak.deployments.system import Options, StartFailed, System
+from firebreak.deployments.system import StartFailed, System
 
 PORT, MODEL_PORT = 4200, 4280
 START_SECONDS = 300.0

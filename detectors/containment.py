@@ -31,7 +31,7 @@ def narrowest(finding: Finding, users_of_token: int) -> Target | None:
         return None
     if finding.origin not in (None, Origin.USER):
         return None
-    if finding.actor_type is ActorType.WORKFLOW:
+    if finding.actor_type in (ActorType.WORKFLOW, ActorType.DATASET):
         return None
     if finding.actor_type is ActorType.TOKEN and users_of_token != 1:
         return None

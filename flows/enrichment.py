@@ -91,7 +91,12 @@ def _activity(incident: Incident, nearby: list[Record]) -> list[str]:
 def _concerns(incident: Incident, record: Record) -> bool:
     if record.workflow != incident.workflow:
         return False
-    known = {"user": record.user, "token": record.token_id, "workflow": record.workflow}
+    known = {
+        "user": record.user,
+        "token": record.token_id,
+        "workflow": record.workflow,
+        "dataset": incident.actor,  # a dataset is all of its workflow's records
+    }
     return known[incident.actor_type.value] == incident.actor
 
 

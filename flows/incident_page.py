@@ -46,6 +46,7 @@ def _standing(incident: Incident, triage: dict[str, Any]) -> str:
         "State": f"**{incident.state}**",
         "Workflow": inline(incident.workflow),
         "Actor": f"{incident.actor_type} {inline(incident.actor)}",
+        **({"Cause": f"**{incident.cause}**"} if incident.cause else {}),
         "Opened (UTC)": f"{incident.opened_at:%Y-%m-%d %H:%M:%S}",
         "Contained": f"{incident.contained_at:%H:%M:%S}" if incident.contained_at else "not yet",
         "Playbook": inline(str(triage.get("playbook", "not triaged yet"))),

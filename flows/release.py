@@ -26,16 +26,21 @@ class ReleaseFailed(Exception):
 
 
 @task(task_run_name="plan release of incident {incident.id}", cache_policy=NO_CACHE)
-def plan_release(store: Store, incident: Incident, lease: Lease) -> list[Step]:
-    """What would be undone, last first. What can't be undone is left, and said on the timeline."""
+def plan_release(store: Store, incident: Incident, lease: Lease, verdict: State) -> list[Step]:
+    """What would be undone, last first. What can't be undone is left, and said on the timeline.
+
+    A remedy (a promotion, a roll-back) is what resolved the incident: only a false alarm takes it back.
+    """
     _adopt(store, incident, lease)
     steps = []
     for row in reversed(store.ledger.rows(incident.id)):
         tried = row.state in (Outcome.ATTEMPTED, Outcome.UNKNOWN, Outcome.FAILED) and row.attempts
         if row.undo_of or not (tried or row.state is Outcome.SUCCEEDED):
             continue
-        if not load_action(row.action).reversible:
-            store.incidents.note(incident.id, "not-reversible", "release", action=row.action, target=row.target)
+        action = load_action(row.action)
+        if not action.reversible or (action.remedy and verdict is State.RESOLVED):
+            entry = "remedy-stays" if action.reversible else "not-reversible"
+            store.incidents.note(incident.id, entry, "release", action=row.action, target=row.target)
             continue
         steps.append(
             row.step.model_copy(update={"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto"})
@@ -101,7 +106,7 @@ def release(
 def _release(store: Store, incident: Incident, lease: Lease, verdict: State, name: str, reason: str) -> str:
     store.incidents.note(incident.id, "release-requested", name, verdict=verdict, reason=reason)
     withdraw_requests(store, incident, name)
-    steps = plan_release(store, incident, lease)
+    steps = plan_release(store, incident, lease, verdict)
     for step in steps:
         get_run_logger().info("%s", step.title)
     try:

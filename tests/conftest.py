@@ -23,7 +23,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGIN, os.environ.get(
 
 import pytest  # noqa: E402
 
-from firebreak.deployments.system import Options, System  # noqa: E402
+from firebreak.deployments.commands import Options  # noqa: E402
+from firebreak.deployments.demo import small_dataset  # noqa: E402
+from firebreak.deployments.system import System  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +45,9 @@ def prefect_server(running_server: System) -> Iterator[System]:
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Everything: server, simulated model, worker, blocks, the six deployments."""
-    with System(tmp_path_factory.mktemp("system")) as system:
+    """Everything: server, simulated model, worker, blocks, deployments; the dataset's windows are the demo's."""
+    home = tmp_path_factory.mktemp("system")
+    with System(home, Options(dataset_spec=small_dataset(home))) as system:
         yield system
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from firebreak.deployments import bootstrap, up
-from firebreak.deployments.sabotage import SABOTAGES
+from firebreak.deployments.demo import SABOTAGES
 from firebreak.detectors.genai_names import ALIASES
 from firebreak.detectors.parsing import FIELDS
 from firebreak.detectors.rules import load_rules
@@ -62,7 +62,7 @@ def test_make_targets_and_their_variables_exist() -> None:
 
 
 def test_the_sabotages_are_those_there_are() -> None:
-    listed = re.search(r"The steps that can be broken: ([a-z,\s]+)\.", TEXT)
+    listed = re.search(r"The steps that can be broken: ([a-z,\s-]+)\.", TEXT)
     assert listed
     assert re.split(r",\s+", listed[1]) == list(SABOTAGES)
 

@@ -57,7 +57,7 @@ def everything(client: SyncPrefectClient, home: Path) -> dict[str, object]:
 def test_twice_nothing_doubles(client: SyncPrefectClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path) == 0
     first = everything(client, tmp_path)
-    assert len(first["documents"]) == 8  # type: ignore[arg-type]
+    assert len(first["documents"]) == 14  # type: ignore[arg-type]
     assert first["policy"]
     assert run(tmp_path) == 0
     assert everything(client, tmp_path) == first

@@ -90,7 +90,8 @@ def test_what_a_killed_supervisor_leaves_is_ended(home: Path) -> None:
     code = f"""
 import signal
 from pathlib import Path
-from firebreak.deployments.system import Options, System
+from firebreak.deployments.commands import Options
+from firebreak.deployments.system import System
 with System(Path({str(home)!r}), Options(only_server=True)):
     signal.pause()
 """

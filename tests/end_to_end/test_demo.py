@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firebreak.deployments.sabotage import SABOTAGES
+from firebreak.deployments.demo import SABOTAGES
 from firebreak.deployments.system import REPOSITORY
 from tests.waiting import until
 

@@ -9,10 +9,11 @@ from firebreak.blocks.store.approvals import Asked, Decision
 from firebreak.blocks.store.ledger import Outcome
 from firebreak.deployments import probes
 from firebreak.deployments.sabotage import SABOTAGES
-from firebreak.deployments.scenario import Scenario, StepBroken
+from firebreak.deployments.scenario import Scenario
 from firebreak.deployments.steps import STEPS
 from firebreak.deployments.system import System
 from tests.end_to_end import browser
+from tests.end_to_end.play import Play
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -20,43 +21,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 COMMENT = "{{ 6*7 }} <script>document.title = 'owned'</script> looked at it"
 
 
-class Play:
-    """A scenario with its sabotages: what was done is undone by name, and every one is accounted for."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self.scenario = scenario
-        self.shown: set[str] = set()
-
-    def sabotage(self, *names: str) -> None:
-        for name in names:
-            SABOTAGES[name].do(self.scenario)
-
-    def undo(self, *names: str) -> None:
-        for name in names:
-            SABOTAGES[name].undo(self.scenario)
-
-    def works(self, *steps: str) -> None:
-        for name in steps:
-            began = self.scenario.elapsed
-            STEPS[name](self.scenario)
-            print(f"{name} works ({self.scenario.elapsed - began:.1f} s)", flush=True)
-
-    def breaks(self, step: str, why: str, patience: float = 60) -> None:
-        """The sabotage named like the step breaks it, and for its own reason."""
-        began, former = self.scenario.elapsed, self.scenario.patience
-        self.scenario.patience = patience
-        try:
-            with pytest.raises(StepBroken, match=why):
-                STEPS[step](self.scenario)
-        finally:
-            self.scenario.patience = former
-        self.shown.add(step)
-        print(f"{step} breaks ({self.scenario.elapsed - began:.1f} s)", flush=True)
-
-
 def test_every_step_works_and_breaks_when_sabotaged(system: System, tmp_path: Path) -> None:
     scenario = Scenario(system, print, person_seconds=0, patience=120)
-    play = Play(scenario)
+    play = Play(scenario, STEPS, SABOTAGES)
     scenario.attacker = "mallory"
     finding_and_triage(play)
     approving(play)

@@ -1,0 +1,72 @@
+"""How each step of the demo's second half is broken; see ``sabotage.py``."""
+
+from firebreak.blocks.interaction_log import InteractionLog
+from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.deployments.bootstrap import DATASET
+from firebreak.deployments.sabotage import (
+    Sabotage,
+    bootstrap_again,
+    cancel_asking_run,
+    delete_block,
+    deploy_again,
+    deployment_gone,
+    model_away,
+    model_back,
+    sql,
+)
+from firebreak.deployments.scenario import Scenario
+from firebreak.flows.shared import load_block
+
+NO_CAUSE = (
+    "CREATE TRIGGER sabotage_found AFTER INSERT ON incidents BEGIN "
+    "UPDATE incidents SET cause = NULL WHERE id = NEW.id; END",
+    "CREATE TRIGGER sabotage_told AFTER UPDATE OF cause ON incidents WHEN NEW.cause IS NOT NULL BEGIN "
+    "UPDATE incidents SET cause = NULL WHERE id = NEW.id; END",
+)
+
+
+def _dataset_of(log: str) -> None:
+    dataset = load_block(MonitoredDataset, DATASET)
+    assert dataset.log is not None, "bootstrap gave it one"
+    dataset.log = InteractionLog(path=dataset.log.path.with_name(log))
+    dataset.save(DATASET, overwrite=True, _sync=True)  # type: ignore[call-arg]  # prefect's async_dispatch adds it
+
+
+def _another_log(s: Scenario) -> None:
+    _dataset_of("another.jsonl")
+
+
+def _own_log(s: Scenario) -> None:
+    _dataset_of(s.system.home.interaction_log.name)
+
+
+def _forget_causes(s: Scenario) -> None:
+    for statement in NO_CAUSE:
+        sql(s, statement)
+
+
+def _remember_causes(s: Scenario) -> None:
+    for name in ("sabotage_found", "sabotage_told"):
+        sql(s, f"DROP TRIGGER {name}")
+
+
+SABOTAGES: dict[str, Sabotage] = {
+    "usual": Sabotage("usual", "the model endpoint's address leads nowhere", model_away, model_back),
+    "shift": Sabotage("shift", "the model endpoint's address leads nowhere", model_away, model_back),
+    "drift": Sabotage("drift", "the dataset reads another log", _another_log, _own_log),
+    "cause": Sabotage("drift", "the store forgets each cause", _forget_causes, _remember_causes),
+    "retrain": Sabotage("drift", "retrain is gone", deployment_gone("retrain/firebreak"), deploy_again),
+    "ask-promotion": Sabotage("retrain", "respond is gone", deployment_gone("respond/firebreak"), deploy_again),
+    "approve-promotion": Sabotage(
+        "approve-promotion", "the run that asks is cancelled", cancel_asking_run, lambda s: None
+    ),
+    "promote": Sabotage(
+        "approve-promotion", "the action that promotes is gone", delete_block("promote-model"), bootstrap_again
+    ),
+    "regain": Sabotage("regain", "the model endpoint's address leads nowhere", model_away, model_back),
+    "worsen": Sabotage("worsen", "the model endpoint's address leads nowhere", model_away, model_back),
+    "blame": Sabotage("blame", "the dataset reads another log", _another_log, _own_log),
+    "roll-back": Sabotage(
+        "blame", "the action that rolls back is gone", delete_block("roll-back-model"), bootstrap_again
+    ),
+}

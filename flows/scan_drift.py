@@ -1,0 +1,61 @@
+"""scan-drift: judge the whole windows that came in since the last scan, and open an incident where drift persists."""
+
+from uuid import UUID, uuid4
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+
+from firebreak.blocks.events import signal_opened
+from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.store import Lease, Store
+from firebreak.flows.drift_page import publish_dataset
+from firebreak.flows.drift_recovery import settle_recovered
+from firebreak.flows.drift_scanning import DriftStep, next_window
+from firebreak.flows.shared import load_block, open_store, run_id
+
+INTERVAL_SECONDS = 300  # the schedule's
+MOST_WINDOWS = 50  # of one run; the next one goes on from there
+
+
+@task(task_run_name="judge the next window", cache_policy=NO_CACHE)
+def judge_next(store: Store, dataset: MonitoredDataset, lease: Lease) -> DriftStep:
+    """One window, written with what was found. Errors: see ``next_window``."""
+    return next_window(store, dataset, lease)
+
+
+@flow(name="scan-drift")
+def scan_drift(dataset: str = "support-tickets") -> str:
+    """Scan the dataset of the block ``monitored-dataset/<dataset>``; whole windows only, each judged once."""
+    logger, store, block = get_run_logger(), open_store(), load_block(MonitoredDataset, dataset)
+    spec = block.definition()
+    store.health.beat(f"scan-drift/{dataset}", INTERVAL_SECONDS, run_id())
+    judged, lease_name = 0, f"scan-drift:{spec.dataset}"
+    with store.lease(lease_name, f"scan-drift/{run_id()}/{uuid4()}") as lease:
+        if lease is None:
+            return f"{store.holder(lease_name)} scans {spec.dataset} already"
+        progress = create_progress_artifact(0.0, description=f"windows of {spec.dataset}, at most {MOST_WINDOWS} a run")
+        assert isinstance(progress, UUID), "not in an async flow"
+        for number in range(MOST_WINDOWS):
+            step = judge_next(store, block, lease)
+            if step.put_in_force:
+                continue  # its windows come now
+            if step.window is None:
+                break
+            judged += 1
+            signal_opened(store, step.report)
+            publish_dataset(store, spec)
+            update_progress_artifact(progress, 100.0 * (number + 1) / MOST_WINDOWS)
+            logger.info("%s", _told(step))
+            for line in settle_recovered(store, spec, step.window):
+                logger.info("%s", line)
+        update_progress_artifact(progress, 100.0)
+    return f"{judged} window(s) judged, {step.waiting} rows wait for their window of {spec.window.rows}"
+
+
+def _told(step: DriftStep) -> str:
+    window = step.window
+    assert window is not None, "asked for judged windows only"
+    drifted = [name for name, yes in window.drifted.items() if yes]
+    cause = f"; cause: {window.cause['cause']}" if window.cause else ""
+    return f"window to {window.ended_at:%H:%M:%S}: drifted {drifted or 'nowhere'}, confirmed {window.confirmed}{cause}"
