@@ -28,7 +28,7 @@ down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
 test: lint ## everything that belongs to a release, at most 15 minutes
-	$(BIN)/python -m pytest -m "not soak" --durations=15
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests/end_to_end tests
 
 lint: $(STAMP) ## formatting, ruff, mypy (strict)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -3,14 +3,14 @@
 import os
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Paused, Running, Suspended
@@ -103,15 +103,17 @@ def test_every_way_to_run_is_refused_until_the_release(workflow: Throwaway, clie
     by_automation = runs(client, "triggered")[0].id
     until(lambda: refused(workflow, by_automation), 30, "the automation-made run was refused")
 
-    # Somebody un-pauses it, with a schedule of a run a second: the limit alone must hold.
+    # Somebody un-pauses it, with a schedule that is due: the limit alone must hold. One run: a schedule that goes on
+    # makes a hundred at once, which keep a small server busy for minutes.
     scheduled = deployment(client, "scheduled")
-    every_second = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(seconds=1)), active=True)
-    client.create_deployment_schedules(scheduled, [every_second])
+    due = datetime.now(UTC) + timedelta(seconds=15)  # the scheduler looks every 10 s, and ahead only
+    once = RRuleSchedule(rrule=f"DTSTART:{due:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=HOURLY;COUNT=1")
+    client.create_deployment_schedules(scheduled, [DeploymentScheduleCreate(schedule=once, active=True)])
     client.resume_deployment(scheduled)
     assert controls.is_stopped(NAME) == [f"deployment {NAME}/scheduled: its schedules are active"]
     until(
         lambda: any(refused(workflow, run.id) for run in runs(client, "scheduled") if run.auto_scheduled),
-        30,
+        60,
         "a run the schedule made was refused",
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from firebreak.blocks.events import Event
 from firebreak.deployments.bootstrap import put_work_pool
-from firebreak.deployments.system import REPOSITORY, System
+from firebreak.deployments.system import REPOSITORY, Options, System
 from tests.waiting import until
 
 TABLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
@@ -44,12 +45,17 @@ def test_triggers_name_events_that_are_sent() -> None:
 
 
 @pytest.fixture
-def client(prefect_server: System) -> Iterator[SyncPrefectClient]:
+def server(tmp_path: Path) -> Iterator[System]:
+    """One of its own: events that other tests sent must start nothing here."""
+    with System(tmp_path, Options(only_server=True)) as server, server.clients():
+        yield server
+
+
+@pytest.fixture
+def client(server: System) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         put_work_pool(client)
         yield client
-        for name in EXPECTED:
-            client.delete_deployment(client.read_deployment_by_name(name).id)
 
 
 def deployed(client: SyncPrefectClient) -> dict[str, Any]:
@@ -77,16 +83,16 @@ def _seconds(schedule: Any) -> float:
 
 @pytest.mark.integration
 def test_deployed_twice_each_thing_is_there_once_and_events_start_runs(
-    prefect_server: System, client: SyncPrefectClient
+    server: System, client: SyncPrefectClient
 ) -> None:
-    prefect_server.deploy()
+    server.deploy()
     first = deployed(client)
     assert set(first["deployments"]) == EXPECTED
     assert first["schedules"] == {"scan-logs/interaction-log": [60], "reconcile/firebreak": [20]}
     assert first["limits"] == {"scan-logs/interaction-log": 1}
     assert [name for name, _ in first["triggers"]] == ["respond/firebreak", "triage/firebreak"]
     assert first["pull"] == {"[]"}
-    prefect_server.deploy()
+    server.deploy()
     assert deployed(client) == first
 
     def runs(name: str) -> list[FlowRun]:

@@ -121,7 +121,7 @@ def standing_and_releasing(play: Play) -> None:
     """The stop stands against a deploy, everything is undone, and the workflow answers again."""
     play.works("redeploy")
     play.sabotage("withstand")
-    play.breaks("withstand", "the stop re-asserted", patience=12)
+    play.breaks("withstand", "the stop re-asserted", patience=40)
     play.undo("withstand")
     play.works("withstand")
 
