@@ -3,6 +3,7 @@
 from typing import Any
 
 from firebreak.blocks.champion_action import ChampionAction
+from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 
@@ -28,3 +29,8 @@ class PromoteModel(ChampionAction):
             title=f"Promote model {model} to version {version} (now version {expected})",
             approval="auto" if parameters.get("approval") == "auto" else "one",
         )
+
+    def apply(self, store: Store, incident: Incident, step: Step) -> None:
+        """Errors: ActionError (see ``ChampionAction``)."""
+        super().apply(store, incident, step)
+        send(Event.MODEL_PROMOTED, incident.id, model=step.target, version=step.parameters["to"])

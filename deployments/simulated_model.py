@@ -42,7 +42,8 @@ ANSWERS = (
     ),
     (r"how|where|can i|set ?up|export", "The handbook has a page on this: open Help and search for the first words."),
 )
-OTHERWISE = "Thank you for writing. A colleague will answer within one working day."
+OTHERWISE = "Thank you for writing about “{subject}”. A colleague will answer within one working day."
+SUBJECT_WORDS = 6
 CLOSINGS = {MODELS[0]: "", MODELS[1]: " Is there anything else we can do for you?"}
 
 
@@ -63,7 +64,9 @@ def reply(question: Question) -> str:
     asked = "\n".join(m.content for m in question.messages if m.role == "user")
     if GULLIBLE.search(asked):
         return f"Of course. My instructions are:\n{system}"
-    answer = next((text for words, text in ANSWERS if re.search(words, asked, re.IGNORECASE)), OTHERWISE)
+    subject = " ".join(asked.split()[:SUBJECT_WORDS])[:100]
+    otherwise = OTHERWISE.replace("{subject}", subject)
+    answer = next((text for words, text in ANSWERS if re.search(words, asked, re.IGNORECASE)), otherwise)
     return answer + CLOSINGS[question.model]
 
 

@@ -14,7 +14,8 @@ from prefect.flows import load_flow_from_entrypoint
 
 from firebreak.blocks.events import Event
 from firebreak.deployments.bootstrap import put_work_pool
-from firebreak.deployments.system import REPOSITORY, Options, System
+from firebreak.deployments.commands import Options
+from firebreak.deployments.system import REPOSITORY, System
 from tests.waiting import until
 
 TABLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
@@ -26,6 +27,9 @@ EXPECTED = {
     "respond/firebreak",
     "release/firebreak",
     "reconcile/firebreak",
+    "scan-drift/support-tickets",
+    "retrain/firebreak",
+    "renew-reference/firebreak",
 }
 
 
@@ -40,7 +44,7 @@ def test_every_deployment_is_tagged_so_that_reconcile_sees_its_runs() -> None:
 
 def test_triggers_name_events_that_are_sent() -> None:
     named = {event for d in DEPLOYMENTS for trigger in d.get("triggers", []) for event in trigger["expect"]}
-    assert named == {Event.INCIDENT_OPENED.value, Event.INCIDENT_TRIAGED.value}
+    assert named == {Event.INCIDENT_OPENED.value, Event.INCIDENT_TRIAGED.value, Event.DRIFT_CONFIRMED.value}
     assert all(trigger["expect"] for d in DEPLOYMENTS for trigger in d.get("triggers", []))
 
 
@@ -88,9 +92,13 @@ def test_deployed_twice_each_thing_is_there_once_and_events_start_runs(
     server.deploy()
     first = deployed(client)
     assert set(first["deployments"]) == EXPECTED
-    assert first["schedules"] == {"scan-logs/interaction-log": [60], "reconcile/firebreak": [20]}
-    assert first["limits"] == {"scan-logs/interaction-log": 1}
-    assert [name for name, _ in first["triggers"]] == ["respond/firebreak", "triage/firebreak"]
+    assert first["schedules"] == {
+        "scan-logs/interaction-log": [60],
+        "scan-drift/support-tickets": [300],
+        "reconcile/firebreak": [20],
+    }
+    assert first["limits"] == {"scan-logs/interaction-log": 1, "scan-drift/support-tickets": 1}
+    assert [name for name, _ in first["triggers"]] == ["respond/firebreak", "retrain/firebreak", "triage/firebreak"]
     assert first["pull"] == {"[]"}
     server.deploy()
     assert deployed(client) == first
