@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPES := build/mypy/firebreak
+MLFLOW := build/mlflow-env/.installed
 
 .PHONY: help install demo up down test lint soak benchmarks
 
@@ -27,8 +28,11 @@ up: $(STAMP) ## a system that stays: server with a password, worker, deployments
 down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
-test: lint ## everything that belongs to a release, at most 15 minutes
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests/end_to_end tests
+test: lint $(MLFLOW) ## everything that belongs to a release, at most 15 minutes
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+
+$(MLFLOW): tests/mlflow_server.py | $(STAMP)
+	@$(BIN)/python -m tests.mlflow_server || true
 
 lint: $(STAMP) ## formatting, ruff, mypy (strict)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -6,10 +6,14 @@ from uuid import uuid4
 from pydantic import Field
 
 from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.model_files import with_probabilities
 from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.registry_errors import RegistryChanged, RegistryError
+from firebreak.blocks.renew_reference import load_dataset
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
+from firebreak.detectors.findings import ActorType
 
 WAIT_SECONDS = 10  # for another that is moving the same model's champion
 
@@ -36,10 +40,10 @@ class ChampionAction(Action):
         return {"champion": now}
 
     def apply(self, store: Store, incident: Incident, step: Step) -> None:
-        """Errors: ActionError (the champion isn't the planned one any more, or ``to`` can't be loaded)."""
+        """Errors: ActionError (the champion isn't the planned one any more, or ``to`` can't be loaded or serve)."""
         registry, to = self._registry(step), step.parameters["to"]
         try:
-            registry.load_model(registry.get(to))  # what can't be loaded serves nobody
+            with_probabilities(registry.load_model(registry.get(to)), f"{registry.model} version {to}")
         except RegistryError as error:
             raise ActionError(f"{registry.model} stays at version {step.parameters['from']}: {error}") from error
         self._move(store, incident, registry, to, step.parameters["from"])
@@ -57,6 +61,20 @@ class ChampionAction(Action):
         now = self._registry(step).champion_number()
         undone = now == former["champion"] or now != step.parameters["to"]
         return Probe(done=undone, seen={"champion": now, "was": former["champion"]})
+
+    def concerns(self, incident: Incident) -> bool:
+        """Not an incident of a dataset whose block names another model's registry, or none.
+
+        Errors: ValueError (the dataset has no block).
+        """
+        if incident.actor_type is not ActorType.DATASET:
+            return True
+        its = self.dataset(incident.actor).registry
+        return its is not None and (its.tracking_uri, its.model) == (self.registry.tracking_uri, self.registry.model)
+
+    def dataset(self, name: str) -> MonitoredDataset:
+        """The block ``monitored-dataset/<name>``. Errors: ValueError (there is none)."""
+        return load_dataset(name)
 
     def _registry(self, step: Step) -> ModelRegistry:
         if step.target != self.registry.model:

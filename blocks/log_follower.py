@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from firebreak.blocks.log_files import LogFile, opened
+from firebreak.blocks.log_files import MARKED, LogFile, opened
 from firebreak.blocks.store import Aside
 
 GONE_KEPT = 16  # places of files no longer there that are remembered, in case they come back
@@ -47,6 +47,18 @@ class Line:
     offset: int
     data: bytes
     where: str
+    file: int  # the number of its place
+
+
+class _Kept(LogFile):
+    """What is kept of a file, once it is closed, to mark it after any line of a chunk: its head, and what was read."""
+
+    def __init__(self, file: LogFile, start: int, data: bytes) -> None:
+        self.inode, self._head, self._start, self._data = file.inode, file.read(0, MARKED), start, data
+
+    def read(self, offset: int, length: int) -> bytes:
+        data, at = (self._data, offset - self._start) if offset else (self._head, 0)
+        return data[at : at + length]
 
 
 @dataclass
@@ -58,6 +70,20 @@ class Chunk:
     set_aside: list[Aside] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     at_end: bool = True
+    began: Position = field(default_factory=Position)
+    read: dict[int, _Kept] = field(default_factory=dict, repr=False)  # the files that gave lines, in that order
+
+    def after(self, line: Line) -> Position:
+        """The position just after ``line``, one of this chunk's: whatever came after it is read again from there."""
+        places = {place.number: place for place in self.position.places}
+        order = list(self.read)
+        for number in order[order.index(line.file) + 1 :]:
+            del places[number]
+        places |= {place.number: place for place in self.began.places if place.number not in places}
+        file, end = self.read[line.file], min(line.offset + len(line.data) + 1, places[line.file].offset)
+        places[line.file] = Place(number=line.file, inode=file.inode, offset=end, mark=file.mark(end))
+        kept = tuple(sorted(places.values(), key=lambda place: place.number))
+        return Position(places=kept, files=max(self.began.files, *places), live=self.position.live)
 
 
 def follow(path: Path, position: Position | None, max_bytes: int, max_line: int) -> Chunk:
@@ -66,7 +92,7 @@ def follow(path: Path, position: Position | None, max_bytes: int, max_line: int)
     with opened(path) as files:
         found = _match(files, before)
         live = next((n for n, f in found.items() if f.live), None)
-        chunk = Chunk(Position(live=live), notices=_notices(path, position, found, live))
+        chunk = Chunk(Position(live=live), notices=_notices(path, position, found, live), began=before)
         kept = [place for place in before.places if place.number not in found][-GONE_KEPT:]
         places = {place.number: place for place in before.places}
         left = max_bytes
@@ -143,11 +169,14 @@ class _Reader:
             return place.model_copy(update={"inode": file.inode})
         offset = place.offset + used
         mark = file.mark(offset)
+        start = max(0, place.offset - MARKED)
+        kept = _Kept(file, start, file.read(start, place.offset - start) + data)
         if os.fstat(file.fd).st_size < offset or file.mark(place.offset) != place.mark:
             chunk.at_end = False  # truncated under our eyes: look again
             return place
         chunk.lines += lines
         chunk.set_aside += asides
+        chunk.read[place.number] = kept
         chunk.at_end &= len(data) < self.length
         return Place(number=place.number, inode=file.inode, offset=offset, mark=mark, overlong=overlong)
 
@@ -168,7 +197,7 @@ class _Reader:
             if length > self.max_line:
                 asides.append(self._aside(start, length))
             else:
-                lines.append(Line(start, data[at:stop], f"{self.log}#{self.place.number}@{start}"))
+                lines.append(Line(start, data[at:stop], f"{self.log}#{self.place.number}@{start}", self.place.number))
             begin, at = None, stop + 1
         if last and begin is not None:
             asides.append(self._aside(begin, self.place.offset + len(data) - begin))

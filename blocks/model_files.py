@@ -62,6 +62,16 @@ def read_model(path: Path, name: str, also_trusted: Iterable[str] = ()) -> Any:
     return model
 
 
+def with_probabilities(model: Any, name: str) -> Any:
+    """The model, if it may serve. Errors: ModelRefused (it can't say how sure it is)."""
+    if not hasattr(model, "predict_proba"):
+        raise ModelRefused(
+            f"model {name} is a {type(model).__name__} without predict_proba, and the router needs probabilities; "
+            "register an estimator that has it"
+        )
+    return model
+
+
 def model_file(got: Path, name: str) -> Path:
     """The model among what was downloaded: the file itself, or the one skops file of a folder (as MLflow's own
     flavours write it). Errors: ModelRefused."""
@@ -69,8 +79,9 @@ def model_file(got: Path, name: str) -> Path:
         return got
     found = sorted(got.rglob(f"*{SUFFIX}"))
     if len(found) != 1:
-        there = ", ".join(sorted(file.name for file in got.rglob("*") if file.is_file())[:10]) or "nothing"
-        raise ModelRefused(f"model {name}: one skops file is needed, and there is {there}; register it with the block")
+        raise ModelRefused(
+            f"model {name}: one skops file is needed, there are {len(found)}; register it with the block"
+        )
     return found[0]
 
 

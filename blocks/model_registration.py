@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from firebreak.blocks.mlflow_client import SQLITE
+from firebreak.blocks.model_sources import own_place
 from firebreak.blocks.registry_errors import RegistryUnreachable
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 def register_version(
     client: "MlflowClient",
+    uri: str,
     model: str,
     folder: Path | None,
     file: Path,
@@ -23,8 +24,13 @@ def register_version(
     tags: Mapping[str, str],
     report: str | None,
 ) -> str:
-    """The new version's number. Killed on the way, it leaves a run without a version, which nobody loads."""
+    """The new version's number. Killed on the way, it leaves a run without a version, which nobody loads.
+
+    Errors: ModelRefused (the experiment keeps its files where no version's would be read), RegistryUnreachable.
+    """
     run = client.create_run(_experiment(client, f"firebreak-{model}", folder), tags=dict(tags)).info
+    source = f"{run.artifact_uri}/{file.name}"
+    own_place(uri, folder, source, f"{model} (new)")
     for name, value in parameters.items():
         client.log_param(run.run_id, name, value)
     for name, number in metrics.items():
@@ -34,17 +40,8 @@ def register_version(
         client.log_text(run.run_id, report, "report.html" if report.lstrip().startswith("<") else "report.md")
     client.set_terminated(run.run_id)
     _unless_there(client.create_registered_model, model)
-    source = f"{run.artifact_uri}/{file.name}"
     made = client.create_model_version(model, source, run.run_id, tags=dict(tags), await_creation_for=0)
     return str(made.version)
-
-
-def local_folder(uri: str, artifacts: Path | None) -> Path | None:
-    """Where the model files of a SQLite registry are; None with a server, which has a place of its own."""
-    if not uri.startswith(SQLITE):
-        return None
-    database = Path(uri.removeprefix(SQLITE))
-    return artifacts or database.with_name(f"{database.stem}-artifacts")
 
 
 def _experiment(client: "MlflowClient", name: str, folder: Path | None) -> str:
@@ -55,7 +52,7 @@ def _experiment(client: "MlflowClient", name: str, folder: Path | None) -> str:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise RegistryUnreachable(f"model registry folder {folder}: {error.strerror}") from None
-        _unless_there(client.create_experiment, name, str(folder) if folder else None)
+        _unless_there(client.create_experiment, name, folder.absolute().as_uri() if folder else None)
         found = client.get_experiment_by_name(name)
         assert found
     return str(found.experiment_id)

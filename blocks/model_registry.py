@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from firebreak.blocks.mlflow_client import asked, connect
 from firebreak.blocks.model_files import SUFFIX, model_file, read_model, write_model
-from firebreak.blocks.model_registration import local_folder, register_version
+from firebreak.blocks.model_registration import register_version
+from firebreak.blocks.model_sources import fetch, local_folder
 from firebreak.blocks.registry_errors import RegistryChanged, UnknownVersion
 
 if TYPE_CHECKING:
@@ -118,17 +119,20 @@ class ModelRegistry(Block):
         with TemporaryDirectory(prefix="firebreak-model-") as folder:
             file = Path(folder) / f"model{SUFFIX}"
             write_model(pipeline, file, self.trusted_types)
-            place = local_folder(self._uri, self.artifacts)
-            told = (self._client, self.model, place, file, parameters, metrics, tags, report)
+            told = (self._client, self._uri, self.model, self._folder, file, parameters, metrics, tags, report)
             number = self._ask("given a new version", register_version, *told)
         return self.get(number)
 
     def load_model(self, version: Version) -> Any:
-        """The fitted estimator. Errors: ModelRefused (no skops file, or a type that isn't trusted)."""
-        name = f"{self.model} version {version.number}"
-        with TemporaryDirectory(prefix="firebreak-model-") as folder:
-            got = self._ask(f"asked for the file of version {version.number}", self._download, version.number, folder)
-            return read_model(model_file(Path(got), name), name, self.trusted_types)
+        """The fitted estimator.
+
+        Errors: ModelRefused (not in a place of the registry's own, no skops file, or a type that isn't trusted).
+        """
+        number, name = version.number, f"{self.model} version {version.number}"
+        with TemporaryDirectory(prefix="firebreak-model-") as into:
+            told = (self._client, self._uri, self._folder, self.model, number, into)
+            got = self._ask(f"asked for the file of version {number}", fetch, *told)
+            return read_model(model_file(got, name), name, self.trusted_types)
 
     def set_champion(self, to: str | None, expected: str | None) -> None:
         """Move the alias; None means no champion.
@@ -161,15 +165,13 @@ class ModelRegistry(Block):
     def _raw(self, number: str) -> "ModelVersion":
         return self._client.get_model_version(self.model, number)
 
-    def _download(self, number: str, folder: str) -> str:
-        from mlflow.artifacts import download_artifacts
-
-        source = self._client.get_model_version_download_uri(self.model, number)
-        return download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=self._uri, registry_uri=self._uri)
-
     @property
     def _uri(self) -> str:
         return self.tracking_uri.get_secret_value()
+
+    @property
+    def _folder(self) -> Path | None:
+        return local_folder(self._uri, self.artifacts)
 
     @property
     def _client(self) -> "MlflowClient":

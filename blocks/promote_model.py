@@ -17,9 +17,9 @@ class PromoteModel(ChampionAction):
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
         """``version`` and ``expected`` (the champion it was compared with) come from `retrain`; ``approval: auto``
-        from the policy. None without a version."""
+        from the policy. None without a version, or where another model is concerned. Errors: ValueError."""
         version, expected = parameters.get("version"), parameters.get("expected")
-        if version is None:
+        if version is None or not self.concerns(incident):
             return None
         model = self.registry.model
         return Step(

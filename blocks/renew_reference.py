@@ -1,23 +1,19 @@
 """Block: after a promotion, compare a dataset's windows with today's records instead of yesterday's."""
 
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect.blocks.core import Block
 
 from firebreak.blocks.action import Action, ActionError, Probe
-from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.parquet import parquet_of
 from firebreak.blocks.registry_errors import RegistryError
-from firebreak.blocks.store import Excluded, Incident, Reference, Store
+from firebreak.blocks.store import Excluded, Incident, ReferenceVersion, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.detectors.drift.spec import DatasetSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DOCUMENT = "firebreak"
-B = TypeVar("B", bound=Block)
 
 
 class RenewReference(Action):
@@ -51,70 +47,81 @@ class RenewReference(Action):
         return Probe(done=mine is not None, seen={"reference": mine.version if mine else None})
 
     def former(self, store: Store, incident: Incident, step: Step) -> dict[str, Any]:
-        now = store.drift.reference(step.target)
+        now = _in_force(store, step.target)
         return {"version": now.version if now else None, "sha256": now.sha256 if now else None}
 
     def apply(self, store: Store, incident: Incident, step: Step) -> None:
-        """Errors: ActionError (too few records, no such model version)."""
+        """Errors: ActionError (too few records, no registry or no such model version in it)."""
         try:
             source = self.dataset(step.target)
             spec = source.definition()
             table = newest(source.frame(), spec, store.excluded(spec.workflow))
-            if step.parameters.get("version"):
-                table = relabelled(table, spec, self.model(str(step.parameters["version"])), step.parameters["version"])
-            data = BytesIO()
-            table.to_parquet(data, index=False)
-            store.drift.renew(step.target, data.getvalue(), len(table), "retrain", self._why(incident, step))
+            if version := step.parameters.get("version"):
+                table = relabelled(table, spec, self.model(source, str(version)), version)
+            store.drift.renew(step.target, parquet_of(table), len(table), "retrain", self._why(incident, step))
         except (ValueError, OSError, RegistryError) as error:
             raise ActionError(f"reference of {step.target}: {error}") from error
 
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
         """The former version's bytes as a new version; nothing when somebody has renewed it since."""
-        now, mine = store.drift.reference(step.target), self._mine(store, incident, step)
-        was = next((r for r in store.drift.references(step.target) if r.version == former.get("version")), None)
-        if now is None or mine is None or now.version != mine.version or was is None:
+        mine, version = self._mine(store, incident, step), former.get("version")
+        was = None if version is None else store.drift.reference(step.target, version)
+        if mine is None or mine != _in_force(store, step.target) or was is None:
             return
         why = f"incident {incident.id}: back to version {was.version}"
         store.drift.renew(step.target, was.parquet, was.rows, "release", why)
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
-        now, mine = store.drift.reference(step.target), self._mine(store, incident, step)
-        stands = now is not None and mine is not None and now.version == mine.version
+        now, mine = _in_force(store, step.target), self._mine(store, incident, step)
+        stands = mine is not None and mine == now
         first = former.get("version") is None  # there was none before: nothing to go back to
         return Probe(done=not stands or first, seen={"reference": now.version if now else None})
 
     def dataset(self, name: str) -> MonitoredDataset:
-        """The block ``monitored-dataset/<name>``. Errors: ValueError."""
-        return self._load(MonitoredDataset, f"monitored-dataset/{name}")
+        """The block ``monitored-dataset/<name>``. Errors: ValueError (there is none)."""
+        return load_dataset(name)
 
-    def model(self, version: str) -> Any:
-        """A version of the block ``model-registry/firebreak``. Errors: RegistryError."""
-        registry = self._load(ModelRegistry, f"model-registry/{DOCUMENT}")
-        return registry.load_model(registry.get(version))
-
-    def _load(self, kind: type[B], name: str) -> B:
-        block = Block.load(name)
-        if not isinstance(block, kind):
-            raise ActionError(f"block {name} is a {type(block).__name__}, not a {kind.__name__}")
-        return block
+    def model(self, dataset: MonitoredDataset, version: str) -> Any:
+        """A version of the dataset's model. Errors: ActionError (its block names no registry), RegistryError."""
+        if dataset.registry is None:
+            name = dataset.definition().dataset
+            raise ActionError(f"dataset {name} names no model registry; set `registry` on its block")
+        return dataset.registry.load_model(dataset.registry.get(version))
 
     def _why(self, incident: Incident, step: Step) -> str:
         digest = step.undo_of or step.digest(incident.id)
         return f"incident {incident.id}: {step.parameters['reason']} (step {digest[:16]})"
 
-    def _mine(self, store: Store, incident: Incident, step: Step) -> Reference | None:
+    def _mine(self, store: Store, incident: Incident, step: Step) -> ReferenceVersion | None:
         """The newest version that this step made."""
         made = [r for r in store.drift.references(step.target) if r.why == self._why(incident, step)]
         return made[-1] if made else None
 
 
-def newest(frame: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> "pd.DataFrame":
-    """The newest ``reference.rows`` rows that nothing accuses. Errors: ValueError (fewer than minimum_sample)."""
-    accused = frame[spec.id].isin(excluded.record_ids)
+def load_dataset(name: str) -> MonitoredDataset:
+    """The block ``monitored-dataset/<name>``. Errors: ValueError (there is none)."""
+    block = Block.load(f"monitored-dataset/{name}")
+    assert isinstance(block, MonitoredDataset), "its type's slug says so"
+    return block
+
+
+def _in_force(store: Store, dataset: str) -> ReferenceVersion | None:
+    kept = store.drift.references(dataset)
+    return kept[-1] if kept else None
+
+
+def accused(frame: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> "pd.Series[bool]":
+    """Which rows nothing may learn from: their record is accused, or who sent them is or was held."""
+    rows = frame[spec.id].isin(excluded.record_ids)
     for name, held in (("user", excluded.users), ("token_id", excluded.tokens)):
         if name in frame:
-            accused |= frame[name].isin(held)
-    table = frame[~accused].tail(spec.reference.rows).reset_index(drop=True)
+            rows |= frame[name].isin(held)
+    return rows
+
+
+def newest(frame: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> "pd.DataFrame":
+    """The newest ``reference.rows`` rows that nothing accuses. Errors: ValueError (fewer than minimum_sample)."""
+    table = frame[~accused(frame, spec, excluded)].tail(spec.reference.rows).reset_index(drop=True)
     if len(table) < spec.minimum_sample:
         raise ValueError(f"{len(table)} rows can be used, minimum_sample is {spec.minimum_sample}; wait for more")
     table.attrs = {}

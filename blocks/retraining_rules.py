@@ -38,7 +38,8 @@ class RetrainingRules(BaseModel):
     trainer: str | None = Field(
         default=None,
         pattern=_FUNCTION,
-        description="dotted name of a function: texts, labels (lists of str) to a fitted scikit-learn estimator",
+        description="dotted name of a function: texts, labels (lists of str) to a fitted scikit-learn estimator "
+        "with predict and predict_proba (the router needs probabilities)",
     )
     service: str | None = Field(
         default=None, pattern=_BLOCK, description="block of an external service: retraining-service/<name>"

@@ -7,7 +7,8 @@ ServiceError
 
 ``POST <url>/retrain`` (JSON; header Idempotency-Key) answers ``{"job_id": "…"}``; the same key gives the same job.
 ``GET <url>/retrain/<job_id>`` answers ``{"state": "running"}``, ``{"state": "succeeded", "version": "7"}`` with the
-model version's number in our registry, or ``{"state": "failed", "reason": "…"}``. Both with ``Authorization: Bearer``.
+model version's number in our registry, made since the request and with ``predict_proba``, or ``{"state": "failed",
+"reason": "…"}``. Both with ``Authorization: Bearer``.
 """
 
 import time

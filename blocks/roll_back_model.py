@@ -15,7 +15,9 @@ class RollBackModel(ChampionAction):
     _description = "Firebreak action: the model version before the champion serves again."
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None where no version was there before. Errors: RegistryError."""
+        """None where no version was there before, or another model is concerned. Errors: RegistryError, ValueError."""
+        if not self.concerns(incident):
+            return None
         champion = self.registry.champion()
         former = self.registry.former(champion) if champion else None
         if champion is None or former is None:

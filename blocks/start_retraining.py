@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from firebreak.blocks.action import Action, ActionError, Probe
 from firebreak.blocks.events import Event, send
+from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.renew_reference import load_dataset
 from firebreak.blocks.retraining_rules import RetrainingRules, rules_in_force
 from firebreak.blocks.store import Incident, Retraining, RetrainingState, State, Store
 from firebreak.blocks.store.ledger import Step
@@ -24,11 +26,13 @@ class StartRetraining(Action):
     remedy: ClassVar[bool] = True  # what it led to has resolved the incident; what is still open ends with it
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None where no dataset is concerned, or the policy has no `retraining` section.
+        """None where no dataset is concerned, its block names no model registry, or the policy has no such section.
 
         Triaged again while its retraining runs, the incident keeps that one; afterwards it asks anew.
         """
         if incident.actor_type is not ActorType.DATASET or rules_in_force(store) is None:
+            return None
+        if self.dataset(incident.actor).registry is None:
             return None
         running = [r for r in store.retrainings.of_incident(incident.id) if r.open]
         triages = sum(entry.entry == State.TRIAGED for entry in store.incidents.timeline(incident.id))
@@ -60,6 +64,10 @@ class StartRetraining(Action):
             lease.check()
             store.retrainings.request(incident.id, dataset, key, {"round": step.parameters["round"]})
         self.signal(incident.id, dataset)
+
+    def dataset(self, name: str) -> MonitoredDataset:
+        """The block ``monitored-dataset/<name>``. Errors: ValueError (there is none)."""
+        return load_dataset(name)
 
     def signal(self, incident_id: int, dataset: str) -> None:
         """Start `retrain` through its automation; `reconcile` does so when this is lost."""

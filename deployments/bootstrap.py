@@ -40,6 +40,7 @@ from firebreak.blocks.workflow_controls import WorkflowControls
 from firebreak.deployments.documents import NAME, Documents, sha256
 from firebreak.deployments.environment import MODEL_KEY
 from firebreak.deployments.home import Home, read_json, write_private
+from firebreak.detectors.drift.spec import SpecError
 from firebreak.flows import reconcile, router, scan_drift, scan_logs
 from firebreak.flows.policy import PolicyError, read_policy
 
@@ -89,7 +90,8 @@ def put_documents(documents: Documents, home: Home, args: argparse.Namespace) ->
     yield "start-retraining", documents.put(StartRetraining())
     yield "renew-reference", documents.put(RenewReference())
     spec = args.dataset_spec.resolve() if args.dataset_spec else None
-    dataset = MonitoredDataset(spec=spec, log=documents.load(InteractionLog), reports=home.reports)
+    log = documents.load(InteractionLog)
+    dataset = MonitoredDataset(spec=spec, log=log, reports=home.reports, registry=registry)
     yield "monitored-dataset", documents.put(dataset, DATASET)
 
 
@@ -105,9 +107,13 @@ def _registry_url(documents: Documents, home: Home) -> str:
     return f"sqlite:///{home.registry}" if now is None else str(now.data["tracking_uri"])
 
 
-def put_router(registry: ModelRegistry, written: dict[str, object]) -> str:
-    """The shipped router as the first version and champion, once. Errors: RegistryError."""
-    if written.get("router"):
+def put_router(registry: ModelRegistry, routers: dict[str, str]) -> str:
+    """The shipped router as the first version and champion, once in each registry. Errors: RegistryError.
+
+    ``routers``: the digest of a registry's address and model to the version that was champion at the time.
+    """
+    key = sha256([registry.tracking_uri.get_secret_value(), registry.model])
+    if key in routers:
         return "unchanged"  # without asking: MLflow takes seconds to import
     champion = registry.champion()
     if champion is None:
@@ -117,8 +123,20 @@ def put_router(registry: ModelRegistry, written: dict[str, object]) -> str:
             router.train(texts, labels), parameters={"rows": len(texts)}, metrics={}, tags=data, report=None
         )
         registry.set_champion(version.number, None)
-    written["router"] = champion.number if champion else version.number
+    routers[key] = champion.number if champion else version.number
     return "kept: it has a champion already" if champion else "trained on the shipped tickets, version 1"
+
+
+def check_spec(spec: Path, home: Home) -> None:
+    """Errors: SpecError (it can't be used, or it is another dataset's, whose block must have that one's name)."""
+    try:
+        name = MonitoredDataset(spec=spec, log=InteractionLog(path=home.interaction_log)).definition().dataset
+    except SpecError:
+        raise
+    except ValueError as error:  # what the log doesn't hold
+        raise SpecError(f"{spec}: {error}") from None
+    if name != DATASET:
+        raise SpecError(f"{spec}: dataset: {name!r}; bootstrap writes the block of {DATASET}: save one of that name")
 
 
 def _model_key(documents: Documents, model_url: str) -> str:
@@ -147,8 +165,10 @@ def put_policy(store: Store, file: Path | None, written: dict[str, object]) -> s
 
 
 def bootstrap(args: argparse.Namespace) -> Iterator[Done]:
-    """Each thing and what was done about it."""
+    """Each thing and what was done about it. Errors, with nothing done yet: SpecError."""
     home = Home.at(args.home)
+    if args.dataset_spec:
+        check_spec(args.dataset_spec, home)
     written = read_json(home.written)
     try:
         with get_client(sync_client=True) as client:
@@ -156,7 +176,7 @@ def bootstrap(args: argparse.Namespace) -> Iterator[Done]:
             documents = Documents(client, written.setdefault("documents", {}), args.overwrite)
             for name, done in put_documents(documents, home, args):
                 yield f"block {name}/{DATASET if name == 'monitored-dataset' else NAME}", done
-            yield "router", put_router(documents.load(ModelRegistry), written)
+            yield "router", put_router(documents.load(ModelRegistry), written.setdefault("routers", {}))
             store = documents.load(IncidentStore).open()
             yield "policy", put_policy(store, args.policy, written)
             store.health.expect(f"scan-logs/{NAME}", scan_logs.INTERVAL_SECONDS)
@@ -184,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for thing, done in bootstrap(args):
             print(f"{thing}: {done}", flush=True)
-    except (PolicyError, StoreError, RegistryError) as error:
+    except (PolicyError, SpecError, StoreError, RegistryError) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 2
     except (PrefectException, httpx.HTTPError) as error:

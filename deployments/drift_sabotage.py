@@ -1,8 +1,10 @@
 """How each step of the demo's second half is broken; see ``sabotage.py``."""
 
 from firebreak.blocks.interaction_log import InteractionLog
+from firebreak.blocks.model_endpoint import ModelEndpoint
+from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
-from firebreak.deployments.bootstrap import DATASET
+from firebreak.deployments.bootstrap import DATASET, SIMULATED_MODEL
 from firebreak.deployments.sabotage import (
     Sabotage,
     bootstrap_again,
@@ -10,8 +12,6 @@ from firebreak.deployments.sabotage import (
     delete_block,
     deploy_again,
     deployment_gone,
-    model_away,
-    model_back,
     sql,
 )
 from firebreak.deployments.scenario import Scenario
@@ -40,6 +40,25 @@ def _own_log(s: Scenario) -> None:
     _dataset_of(s.system.home.interaction_log.name)
 
 
+def _model_unknown(s: Scenario) -> None:
+    endpoint = load_block(ModelEndpoint)
+    endpoint.model = "no-such-model"
+    endpoint.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
+
+
+def _model_known(s: Scenario) -> None:
+    endpoint = load_block(ModelEndpoint)
+    endpoint.model = SIMULATED_MODEL
+    endpoint.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
+
+
+def _good_version_back(s: Scenario) -> None:
+    """The step put a bad version in force before it broke."""
+    _model_known(s)
+    registry = load_block(ModelRegistry)
+    registry.set_champion(s.champion_before, registry.champion_number())
+
+
 def _forget_causes(s: Scenario) -> None:
     for statement in NO_CAUSE:
         sql(s, statement)
@@ -51,8 +70,8 @@ def _remember_causes(s: Scenario) -> None:
 
 
 SABOTAGES: dict[str, Sabotage] = {
-    "usual": Sabotage("usual", "the model endpoint's address leads nowhere", model_away, model_back),
-    "shift": Sabotage("shift", "the model endpoint's address leads nowhere", model_away, model_back),
+    "usual": Sabotage("usual", "the endpoint doesn't know the model", _model_unknown, _model_known),
+    "shift": Sabotage("shift", "the endpoint doesn't know the model", _model_unknown, _model_known),
     "drift": Sabotage("drift", "the dataset reads another log", _another_log, _own_log),
     "cause": Sabotage("drift", "the store forgets each cause", _forget_causes, _remember_causes),
     "retrain": Sabotage("drift", "retrain is gone", deployment_gone("retrain/firebreak"), deploy_again),
@@ -63,8 +82,8 @@ SABOTAGES: dict[str, Sabotage] = {
     "promote": Sabotage(
         "approve-promotion", "the action that promotes is gone", delete_block("promote-model"), bootstrap_again
     ),
-    "regain": Sabotage("regain", "the model endpoint's address leads nowhere", model_away, model_back),
-    "worsen": Sabotage("worsen", "the model endpoint's address leads nowhere", model_away, model_back),
+    "regain": Sabotage("regain", "the endpoint doesn't know the model", _model_unknown, _model_known),
+    "worsen": Sabotage("worsen", "the endpoint doesn't know the model", _model_unknown, _good_version_back),
     "blame": Sabotage("blame", "the dataset reads another log", _another_log, _own_log),
     "roll-back": Sabotage(
         "blame", "the action that rolls back is gone", delete_block("roll-back-model"), bootstrap_again

@@ -6,7 +6,8 @@ Steps like those of ``steps.py``: each does one thing and looks for itself wheth
 from collections.abc import Callable
 from typing import Any
 
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, StateType
 
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.store import Incident, JudgedWindow, Retraining, RetrainingState, State
@@ -25,17 +26,19 @@ PATIENCE = 180.0  # a retraining trains, tests and registers a model
 
 
 def usual(s: Scenario) -> None:
-    """Ordinary tickets: the first of them become the reference, and a window of them shows no drift."""
+    """Ordinary tickets: the first of them become the reference, and the windows after it show no drift."""
     s.forget_attack()
-    _answered(s, demo_tickets.ordinary(REFERENCE + WINDOW, seed=1))
+    _answered(s, demo_tickets.ordinary(REFERENCE + PERIOD, seed=1))
     _scan(s)
     reference, windows = s.store.drift.reference(DATASET), s.store.drift.windows(DATASET)
-    if reference is None or not windows:
-        raise StepBroken("no reference was put in force, or no window was judged")
+    if reference is None or len(windows) < PERIOD // WINDOW:
+        raise StepBroken(f"no reference was put in force, or too few windows were judged: {len(windows)}")
     if windows[-1].confirmed:
         raise StepBroken(f"ordinary tickets count as drift: {windows[-1].confirmed}")
     s.accuracy["ordinary tickets, version before"] = _accuracy(windows[-1])
-    s.say(f"  reference version {reference.version} of {reference.rows} rows; a window of {windows[-1].rows}: no drift")
+    s.say(
+        f"  reference version {reference.version}: {reference.rows} rows; {len(windows)} windows of {WINDOW}: no drift"
+    )
 
 
 def shift(s: Scenario) -> None:
@@ -101,7 +104,7 @@ def promote(s: Scenario) -> None:
 
 def regain(s: Scenario) -> None:
     """The new version answers new tickets well, the dataset is as its reference again, and the incident ends."""
-    _answered(s, demo_tickets.shifted(WINDOW, seed=3))
+    _answered(s, demo_tickets.shifted(PERIOD, seed=3))
     _scan(s)
     window = s.store.drift.windows(DATASET)[-1]
     before = s.accuracy["new tickets, version before"]
@@ -124,7 +127,6 @@ def worsen(s: Scenario) -> None:
     model = router.train([ticket["text"] for ticket in tickets], [mixed[label] for label in labels])
     bad = registry.register(model, parameters={"rows": len(tickets)}, metrics={}, tags={"made.by": "the demo"})
     registry.set_champion(bad.number, champion)
-    s.bad_version = bad.number
     s.champion_before = str(champion)
     _answered(s, demo_tickets.shifted(PERIOD, seed=6))
     s.say(f"  version {bad.number} replaced version {champion}; {PERIOD} more tickets were routed by it")
@@ -175,11 +177,20 @@ def _records(s: Scenario) -> list[Any]:
 
 
 def _scan(s: Scenario) -> None:
-    """One drift scan now, instead of at the schedule's next time."""
-    run_id = probes.start(SCAN, {"dataset": DATASET})
-    run = s.wait(lambda: s.ended(run_id), "the end of the drift scan", max(s.patience, PATIENCE))
+    """One drift scan now: the schedule is paused, so that the demo says when. A scan still at work is let finish."""
+    with get_client(sync_client=True) as client:
+        client.pause_deployment(client.read_deployment_by_name(SCAN).id)
+    s.say("  scanning for drift …")
+    run = _scanned(s)
+    while run.state is not None and run.state.type is StateType.CANCELLED:
+        run = _scanned(s)  # the deployment runs one scan at a time
     if run.state is None or run.state.type is not StateType.COMPLETED:
         raise StepBroken(f"the drift scan ended {run.state and run.state.name}: {run.state and run.state.message}")
+
+
+def _scanned(s: Scenario) -> FlowRun:
+    run_id = probes.start(SCAN, {"dataset": DATASET})
+    return s.wait(lambda: s.ended(run_id), "the end of the drift scan", max(s.patience, PATIENCE))
 
 
 def _incident(s: Scenario) -> Incident | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from firebreak.detectors.facts import Facts, TokenGrant
-from firebreak.detectors.findings import ActorType, Severity
+from firebreak.detectors.findings import Severity
 from firebreak.detectors.records import Origin, Record, join_parts
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -78,7 +78,7 @@ class Settings(Strict):
     """The custom key ``firebreak``."""
 
     kind: Name
-    actor: ActorType
+    actor: Literal["user", "token", "workflow"]
     runbook: Annotated[tuple[Step, ...], Field(min_length=1)]
     cases: Annotated[tuple[Case, ...], Field(min_length=1)]
 

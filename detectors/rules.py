@@ -189,7 +189,7 @@ def _rule(content: RuleFile, condition: Condition, speaking: tuple[int, ...]) ->
         title=content.title,
         kind=own.kind,
         severity=content.level,
-        actor=own.actor,
+        actor=ActorType(own.actor),
         tags=content.tags,
         atlas=tuple(TAGS[tag] for tag in content.tags if tag.startswith("atlas.")),
         owasp=tuple(TAGS[tag] for tag in content.tags if tag.startswith("owasp.")),

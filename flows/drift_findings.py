@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("Read twenty wrong predictions of the window.", "Compare with the version before on the same records."),
     ),
 }
+KEYS = {"drift": "columns", "data-quality": "faults", "degradation": "lost"}  # where the verdict holds the numbers
 SHOWN = 5
 
 
@@ -63,24 +64,24 @@ def _title(spec: DatasetSpec, kind: str, names: list[str]) -> str:
 
 def _detail(window: JudgedWindow, kind: str, names: list[str]) -> dict[str, Any]:
     """Columns with method, score, threshold, direction and sample sizes; the cause with its reasons; the report."""
-    key = {"drift": "columns", "data-quality": "faults", "degradation": "lost"}[kind]
-    rows = window.verdict[key]
-    if kind == "drift":
-        rows = [row for row in rows if row["column"] in names]
+    key = KEYS[kind]
+    rows = [row for row in window.verdict[key] if _name(kind, row) in names]
     about = {"from": window.began_at.isoformat(), "to": window.ended_at.isoformat(), "rows": window.rows}
     return {"window": about, key: rows, "cause": window.cause, "report": window.report, "reference": window.reference}
 
 
 def _evidence(verdict: dict[str, Any], kind: str, names: list[str]) -> list[Evidence]:
     """One line for each column, check or class. Labels come from records: bounded here, escaped where shown."""
+    rows = [row for row in verdict[KEYS[kind]] if _name(kind, row) in names]
+    lines = [(_name(kind, row), described(row) if kind == "drift" else row["title"]) for row in rows]
+    return [Evidence(field=name[:100], excerpt=str(text)[:200]) for name, text in lines[:SHOWN]]
+
+
+def _name(kind: str, row: dict[str, Any]) -> str:
+    """As persistence knows it, without its prefix."""
     if kind == "drift":
-        rows = [row for row in verdict["columns"] if row["column"] in names]
-        lines = [(row["column"], described(row)) for row in rows]
-    elif kind == "data-quality":
-        lines = [(fault["column"] or "rows", fault["title"]) for fault in verdict["faults"]]
-    else:
-        lines = [(fault["label"] or "all classes", fault["title"]) for fault in verdict["lost"]]
-    return [Evidence(field=str(field)[:100], excerpt=text[:200]) for field, text in lines[:SHOWN]]
+        return str(row["column"])
+    return f"{row['check']} {row['column'] or 'rows'}" if kind == "data-quality" else str(row["label"] or "overall")
 
 
 def described(row: dict[str, Any]) -> str:

@@ -3,20 +3,18 @@
 from collections.abc import Callable
 from uuid import uuid4
 
-from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, JudgedWindow, State, Store
 from firebreak.detectors.drift.spec import DatasetSpec
 from firebreak.detectors.findings import ActorType
 
 
-def settle_recovered(
-    store: Store,
-    spec: DatasetSpec,
-    window: JudgedWindow,
-    signal: Callable[[int], None] = lambda incident_id: send(Event.INCIDENT_RESOLVED, incident_id),
-) -> list[str]:
-    """Resolve incidents of the dataset once nothing is confirmed any more. A promotion or a roll-back is not undone."""
-    if window.confirmed:
+def settle_recovered(store: Store, spec: DatasetSpec, window: JudgedWindow, tell: Callable[[int], None]) -> list[str]:
+    """Resolve incidents of the dataset once nothing is confirmed any more. A promotion or a roll-back is not undone.
+
+    Under a reference just renewed that takes as many windows as it would take to confirm a drift anew.
+    """
+    needed = max(spec.persistence.k, spec.persistence.recover)
+    if window.confirmed or len(store.drift.windows(spec.dataset, window.reference, limit=needed)) < needed:
         return []
     done = []
     for incident in store.incidents.in_states(State.TRIAGED, State.CONTAINED, State.NEEDS_PERSON):
@@ -33,7 +31,7 @@ def settle_recovered(
                 continue
             store.incidents.note(incident.id, "recovered", "scan-drift", window=window.last_record)
             store.incidents.move(incident.id, State.RESOLVED, "scan-drift")
-        signal(incident.id)
+        tell(incident.id)
         done.append(f"incident {incident.id}: {spec.dataset} is as its reference again; resolved")
     return done
 

@@ -1,25 +1,20 @@
 """One step of the drift scan: read a window, judge it, name the cause, write everything in one transaction."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.monitored_dataset import MonitoredDataset, Reading
+from firebreak.blocks.parquet import frame_of_parquet, parquet_of
 from firebreak.blocks.store import Batch, JudgedWindow, Lease, Reference, Renewal, Report, Store
 from firebreak.detectors.drift.persistence import confirmed
-from firebreak.detectors.drift.spec import DatasetSpec
+from firebreak.detectors.drift.spec import MOST_WINDOWS, DatasetSpec
+from firebreak.flows.drift_cause import Versioning, named_cause, versions_of
 from firebreak.flows.drift_findings import findings_of
 from firebreak.flows.drift_report import keep_report
-from firebreak.flows.drift_versions import versions_on
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from firebreak.detectors.drift.cause import CauseVerdict, Versions
-
-Versioning = Callable[[DatasetSpec, "pd.DataFrame"], "Versions | None"]
-HISTORY = 200  # windows that persistence looks back over, as far as the reference is the same
 FIRST = "the dataset's first rows: nobody has approved them yet"
 
 
@@ -40,8 +35,8 @@ def source_of(spec: DatasetSpec) -> str:
     return f"drift:{spec.dataset}"
 
 
-def next_window(store: Store, dataset: MonitoredDataset, lease: Lease, look: Versioning = versions_on) -> DriftStep:
-    """Judge the next whole window. ``look`` says what the model's versions predict on it.
+def next_window(store: Store, dataset: MonitoredDataset, lease: Lease, look: Versioning | None = None) -> DriftStep:
+    """Judge the next whole window. ``look`` says what the model's versions predict on it; None: the dataset's registry.
 
     Errors, with nothing written: LeaseLost, StoreUnavailable, SpecError, FrameError, LogUnreadable, RegistryError.
     """
@@ -49,10 +44,10 @@ def next_window(store: Store, dataset: MonitoredDataset, lease: Lease, look: Ver
     reference = store.drift.reference(spec.dataset)
     if reference is None:
         return _first_reference(store, dataset, spec, lease)
-    reading = dataset.read_on(store.position(source_of(spec)), spec.window.rows)
+    reading = _read_on(store, dataset, spec, spec.window.rows, lease)
     if reading.window is None:
         return DriftStep(spec, reference, waiting=reading.waiting)
-    judged = _judge(store, dataset, spec, reference, reading.window, look)
+    judged = _judge(store, dataset, spec, reference, reading.window, look or versions_of(dataset.registry))
     batch = Batch(
         source=source_of(spec),
         position=reading.position,
@@ -63,6 +58,16 @@ def next_window(store: Store, dataset: MonitoredDataset, lease: Lease, look: Ver
     return DriftStep(spec, reference, judged, report=store.report(batch, "scan-drift"))
 
 
+def _read_on(store: Store, dataset: MonitoredDataset, spec: DatasetSpec, rows: int, lease: Lease) -> Reading:
+    """The next rows; where they aren't there yet, what holds none of the dataset isn't read again."""
+    before = store.position(source_of(spec))
+    reading = dataset.read_on(before, rows)
+    if reading.window is None and reading.position != before:
+        batch = Batch(source=source_of(spec), position=reading.position, lease=(lease.name, lease.owner))
+        store.report(batch, "scan-drift")
+    return reading
+
+
 def _first_reference(store: Store, dataset: MonitoredDataset, spec: DatasetSpec, lease: Lease) -> DriftStep:
     """The fixed file, or the first rows: they become version 1, and the windows begin after them."""
     from firebreak.detectors.drift.frames import read_table
@@ -71,7 +76,7 @@ def _first_reference(store: Store, dataset: MonitoredDataset, spec: DatasetSpec,
         frame, position = read_table(spec, spec.reference.path), None
         why = f"the fixed reference {spec.reference.path.name}"
     else:
-        reading = dataset.read_on(None, spec.reference.rows)
+        reading = _read_on(store, dataset, spec, spec.reference.rows, lease)
         if reading.window is None:
             return DriftStep(spec, waiting=reading.waiting)
         frame, position, why = reading.window, reading.position, FIRST
@@ -100,20 +105,20 @@ def _judge(
     before = frame_of_parquet(reference.parquet)
     verdict = judge(spec, before, window)
     faults = check_quality(spec, before, window)
-    drifted = {f"column {column.column}": column.drifted for column in verdict.columns}
-    drifted |= {f"quality {fault.check} {fault.column or 'rows'}": True for fault in faults}
-    scores = [_performance(spec, frame, performance) for frame in (before, window)]
-    then, now = scores
+    then, now = (_performance(spec, frame, performance) for frame in (before, window))
     lost = degraded(then, now, spec.minimum_sample, spec.degradation) if then and now else ()
-    drifted |= {f"performance {fault.label or 'overall'}": True for fault in lost}
-    history = store.drift.windows(spec.dataset, reference.version, limit=HISTORY)
-    standing = confirmed([*(w.drifted for w in history), drifted], spec.persistence)
+    history = [past.drifted for past in store.drift.windows(spec.dataset, reference.version, limit=MOST_WINDOWS)]
+    drifted = {f"column {c.column}": c.drifted for c in verdict.columns if verdict.enough and c.refused is None}
+    scored = bool(then and now) and min(then.rows, now.rows) >= spec.minimum_sample
+    checked = ("quality ", "performance ") if scored else ("quality ",)
+    drifted |= dict.fromkeys((name for past in history for name in past if name.startswith(checked)), False)
+    drifted |= dict.fromkeys((f"quality {fault.check} {fault.column or 'rows'}" for fault in faults), True)
+    drifted |= dict.fromkeys((f"performance {fault.label or 'overall'}" for fault in lost), True)
+    standing = confirmed([*history, drifted], spec.persistence)
     names = sorted(name for name, stands in standing.items() if stands)
-    cause: CauseVerdict | None = None
+    cause = None
     if any(drifted.get(name) for name in names):
-        from firebreak.detectors.drift.cause import cause_of
-
-        cause = cause_of(spec, verdict, faults, before, window, look(spec, window))
+        cause = named_cause(spec, verdict, faults, before, window, look)
     return JudgedWindow(
         dataset=spec.dataset,
         reference=reference.version,
@@ -126,7 +131,7 @@ def _judge(
             "columns": [column.model_dump(mode="json") for column in verdict.columns],
             "faults": [fault.model_dump(mode="json") for fault in faults],
             "lost": [fault.model_dump(mode="json") for fault in lost],
-            "performance": [score.model_dump(mode="json") if score else None for score in scores],
+            "performance": [score.model_dump(mode="json") if score else None for score in (then, now)],
         },
         drifted=drifted,
         confirmed=names,
@@ -140,17 +145,3 @@ def _performance(spec: DatasetSpec, frame: "pd.DataFrame", performance: Any) -> 
     if spec.target is None or spec.prediction is None or not {spec.target, spec.prediction} <= set(frame):
         return None
     return performance(frame[spec.target], frame[spec.prediction])
-
-
-def parquet_of(frame: "pd.DataFrame") -> bytes:
-    """The frame as the store keeps it."""
-    buffer = BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
-def frame_of_parquet(parquet: bytes) -> "pd.DataFrame":
-    """What ``parquet_of`` kept."""
-    import pandas as pd
-
-    return pd.read_parquet(BytesIO(parquet))

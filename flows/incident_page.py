@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.incidents import Sighting
+from firebreak.detectors.findings import ActorType
 from firebreak.flows.markdown import fenced, inline
 
 
@@ -65,12 +66,18 @@ def _next(store: Store, incident: Incident) -> str:
         State.RESPONDING: "the plan below is being carried out.",
         State.AWAITING_APPROVAL: "**you decide**: open the flow run that wrote this page, press Resume, "
         f"answer the form{f' before {asked.expires_at:%H:%M} UTC' if asked else ''}.",
-        State.CONTAINED: f"look at the evidence; then run `release/firebreak` for incident {number}, which undoes "
-        "everything below.",
+        State.CONTAINED: f"look at the evidence; then run `release/firebreak` for incident {number}"
+        f"{_undoes(incident)}.",
         State.NEEDS_PERSON: f"mend what stopped the plan; then run `triage/firebreak` with again={number}, or "
         f"`release/firebreak` for incident {number}.",
     }.get(incident.state)
     return f"**Next:** {said}" if said else ""
+
+
+def _undoes(incident: Incident) -> str:
+    if incident.actor_type is not ActorType.DATASET:
+        return ", which undoes everything below"
+    return ": `resolved` keeps a promotion, a roll-back and a new reference, `false-positive` undoes everything below"
 
 
 def _summary(triage: dict[str, Any]) -> str:

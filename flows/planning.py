@@ -1,6 +1,7 @@
 """A plan's rows, checked against what was planned, and the state an incident deserves once its plan has run."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from firebreak.blocks.store import Incident, PlanChanged, State, Store
 from firebreak.blocks.store.approvals import Decision
@@ -39,11 +40,11 @@ def settle_incident(store: Store, incident_id: int, digest: str, result: Result)
     else:
         state, why = State.CONTAINED, "every step is settled"
     store.incidents.note(incident_id, "plan-ended", "respond", state=state, why=why[:500])
-    columns = {} if state is not State.CONTAINED else _contained_at(store, incident_id)
+    columns: dict[str, Any] = {} if state is not State.CONTAINED else _contained_at(store, incident_id)
     store.incidents.move(incident_id, state, "respond", **columns)
     return state
 
 
-def _contained_at(store: Store, incident_id: int) -> dict[str, object]:
+def _contained_at(store: Store, incident_id: int) -> dict[str, Any]:
     """Containment dates from the detectors' own quarantine where there was one."""
     return {} if store.incidents.get(incident_id).contained_at else {"contained_at": store.now}

@@ -4,9 +4,9 @@ from prefect import flow
 from pydantic import Field
 
 from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.parquet import parquet_of
 from firebreak.blocks.renew_reference import newest
 from firebreak.flows.drift_page import publish_dataset
-from firebreak.flows.drift_scanning import parquet_of
 from firebreak.flows.shared import load_block, open_store
 
 
@@ -26,8 +26,8 @@ def renew_reference(
     """
     store, block = open_store(), load_block(MonitoredDataset, dataset)
     spec = block.definition()
-    if spec.reference.path is not None:
-        raise ReferenceRefused(f"{spec.dataset}: its spec names a fixed reference, {spec.reference.path}; change that")
+    if spec.reference.renew == "fixed":
+        raise ReferenceRefused(f"{spec.dataset}: its spec says that the reference is fixed; set renew: last-approved")
     try:
         frame = newest(block.frame(), spec, store.excluded(spec.workflow))
     except ValueError as error:

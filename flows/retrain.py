@@ -8,15 +8,14 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
-from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.retraining_service import RetrainingService
 from firebreak.blocks.store import Lease, Retraining, Store
 from firebreak.flows.policy import load_policy
-from firebreak.flows.retraining import Job
+from firebreak.flows.retraining import Job, registry_of
 from firebreak.flows.retraining_attempt import Means, work
 from firebreak.flows.retraining_errors import RetrainingRefused
-from firebreak.flows.shared import DOCUMENT, load_action, load_block, open_store, run_id
+from firebreak.flows.shared import load_action, load_block, open_store, run_id
 
 T = TypeVar("T")
 
@@ -45,18 +44,21 @@ def progress() -> Callable[[float, str], None]:
 
 
 def prepare(store: Store, lease: Lease, retraining: Retraining) -> Job:
-    """What the job works with. Errors: RetrainingRefused (the policy has no section), ValueError (no such block)."""
+    """What the job works with.
+
+    Errors: RetrainingRefused (the policy has no section, the dataset no registry), ValueError (no such block).
+    """
     rules = load_policy(store).retraining
     if rules is None:
         raise RetrainingRefused("the policy has no retraining section; add one and run bootstrap")
-    name = (rules.service or "").partition("/")[2]
+    name, dataset = (rules.service or "").partition("/")[2], load_block(MonitoredDataset, retraining.dataset)
     return Job(
         store,
         lease,
         retraining,
         rules,
-        load_block(MonitoredDataset, retraining.dataset),
-        load_block(ModelRegistry, DOCUMENT),
+        dataset,
+        registry_of(dataset),
         lambda: load_block(RetrainingService, name),
         progress(),
     )

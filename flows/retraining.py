@@ -2,7 +2,7 @@
 
 Plain functions of a ``Job``; the flow `retrain` is thin around them. A run that is killed anywhere is taken up by the
 next one: what a step came to is in the retraining's detail before the next begins, a model is registered under the
-retraining's number, and nothing here moves the champion.
+retraining's uuid, and nothing here moves the champion.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from firebreak.blocks.model_registry import RETRAINING, ModelRegistry, Version
 from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.parquet import frame_of_parquet
 from firebreak.blocks.registry_errors import UnknownVersion
 from firebreak.blocks.retraining_rules import RetrainingRules
 from firebreak.blocks.retraining_service import RetrainingService
@@ -20,7 +21,7 @@ from firebreak.flows import trainers
 from firebreak.flows.gate import GateVerdict, PairedScores, judge_candidate
 from firebreak.flows.retraining_errors import NotYet, RetrainingRefused
 from firebreak.flows.retraining_report import markdown
-from firebreak.flows.training_data import Rows, TrainingData, build, read_reference, rebuild
+from firebreak.flows.training_data import Rows, TrainingData, build, rebuild
 
 DATA = "training-data"  # the evidence that holds the record ids and hashes
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,6 +63,14 @@ class Job:
         self.store.retrainings.set(self.id, detail=detail)
 
 
+def registry_of(dataset: MonitoredDataset) -> ModelRegistry:
+    """Where the dataset's model is. Errors: RetrainingRefused (its block names none)."""
+    if dataset.registry is None:
+        name = dataset.definition().dataset
+        raise RetrainingRefused(f"dataset {name} names no model registry; set `registry` on its block")
+    return dataset.registry
+
+
 def make(job: Job, run: Run[Any]) -> tuple[GateVerdict, Version | None]:
     """The verdict on a candidate, and its version in the registry where it passed. ``run`` carries out a named step.
 
@@ -79,7 +88,11 @@ def make(job: Job, run: Run[Any]) -> tuple[GateVerdict, Version | None]:
     data: TrainingData = run("build the data set", lambda: gather(job, champion))
     if version is None and job.rules.service is not None:
         version = run("follow the external service", lambda: train_outside(job, data, champion))
-    model = job.registry.load_model(version) if version else run("train the candidate", lambda: train_here(job, data))
+    if version:
+        model = job.registry.load_model(version)
+        trainers.see_that_it_serves(model, f"model version {version.number}: it is")
+    else:
+        model = run("train the candidate", lambda: train_here(job, data))
     verdict: GateVerdict = run("judge the candidate", lambda: judge(job, data, champion, model))
     if verdict.passed and version is None:
         version = run("register the candidate", lambda: register(job, data, champion, model, verdict))
@@ -92,7 +105,7 @@ def gather(job: Job, champion: Version) -> TrainingData:
     store, spec = job.store, job.dataset.definition()
     excluded, frame = store.excluded(spec.workflow), job.dataset.frame(limit=job.rules.most_records)
     kept = store.drift.reference(spec.dataset)
-    reference = read_reference(kept.parquet) if kept else None
+    reference = frame_of_parquet(kept.parquet) if kept else None
     earlier = _lineage(store, job.retraining)
     data = rebuild(frame, reference, spec, excluded, earlier) if earlier else None
     if data is None:
@@ -112,7 +125,8 @@ def gather(job: Job, champion: Version) -> TrainingData:
 def trained_on(store: Store, dataset: str, champion: Version) -> frozenset[str]:
     """The record ids that the champion was trained on; none are known of a model from elsewhere."""
     for one in store.retrainings.since(dataset, EPOCH):
-        if champion.number == one.detail.get("version") or champion.tags.get(RETRAINING) == str(one.id):
+        outside = "job" in one.detail and champion.number == one.detail.get("version")  # it carries no tag of ours
+        if outside or champion.tags.get(RETRAINING) == one.uuid:
             lineage = _lineage(store, one)
             return frozenset(lineage["ids"]["train"]) if lineage else frozenset()
     return frozenset()
@@ -137,6 +151,8 @@ def train_outside(job: Job, data: TrainingData, champion: Version) -> Version:
     Errors: RetrainingFailed, RetrainingRefused (it names no new version of ours), ServiceError.
     """
     service = job.service()
+    if "job_started" not in job.retraining.detail:  # before the service knows: what it makes is newer
+        job.keep(job_started=job.store.now.isoformat())
     job_id = job.retraining.detail.get("job")
     if job_id is None:
         request = {
@@ -150,8 +166,8 @@ def train_outside(job: Job, data: TrainingData, champion: Version) -> Version:
             "train": list(data.train.ids),
             "held_out": [*data.recent.ids, *data.reference.ids],
         }
-        job_id = service.start(request, key=f"firebreak-retraining-{job.id}")
-        job.keep(job=job_id, job_started=job.store.now.isoformat())
+        job_id = service.start(request, key=f"firebreak-retraining-{job.retraining.uuid}")
+        job.keep(job=job_id)
     started = datetime.fromisoformat(job.retraining.detail["job_started"])
     number = trainers.follow(service, job_id, started, lambda: job.store.now, lambda said: _waiting(job, said))
     try:
@@ -162,6 +178,11 @@ def train_outside(job: Job, data: TrainingData, champion: Version) -> Version:
         ) from error
     if version.number == champion.number:
         raise RetrainingRefused(f"the service's job {job_id} names version {number}, the champion; mend the service")
+    if version.created_at < started.replace(microsecond=started.microsecond // 1000 * 1000):  # MLflow's are whole ms
+        raise RetrainingRefused(
+            f"the service's job {job_id} names version {number}, made at {version.created_at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"before the job was asked for ({started:%H:%M:%S}): mend the service, or the registry's clock"
+        )
     job.keep(version=version.number)
     return version
 
@@ -180,7 +201,7 @@ def judge(job: Job, data: TrainingData, champion: Version, model: Any) -> GateVe
 
 
 def register(job: Job, data: TrainingData, champion: Version, model: Any, verdict: GateVerdict) -> Version:
-    """The candidate in the registry, once, under the retraining's number."""
+    """The candidate in the registry, once, under the retraining's uuid."""
     job.tell(85, "registering the candidate")
     job.still_ours()
     data_sha256 = job.retraining.detail["data"]
@@ -194,7 +215,7 @@ def register(job: Job, data: TrainingData, champion: Version, model: Any, verdic
         parameters={"trainer": job.rules.trainer or "", "champion": champion.number, "data_sha256": data_sha256},
         metrics=metrics,
         tags={
-            RETRAINING: str(job.id),
+            RETRAINING: job.retraining.uuid,
             "firebreak.incident": str(job.incident_id),
             "firebreak.data_sha256": data_sha256,
         },
@@ -208,7 +229,7 @@ def _made(job: Job) -> Version | None:
     """The version that an earlier attempt registered, or that the service named."""
     if number := job.retraining.detail.get("version"):
         return job.registry.get(number)
-    return job.registry.find(RETRAINING, str(job.id))
+    return job.registry.find(RETRAINING, job.retraining.uuid)
 
 
 def _waiting(job: Job, said: str) -> None:

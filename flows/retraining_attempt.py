@@ -38,7 +38,9 @@ def work(store: Store, lease: Lease, retraining: Retraining, prepare: Callable[[
 def attempt(store: Store, lease: Lease, retraining: Retraining, prepare: Callable[[], Job], means: Means) -> str:
     """Errors: NotYet, LeaseLost, StoreUnavailable; whatever failed (the last allowed failure ends the retraining)."""
     tries = retraining.attempts + 1
-    store.retrainings.set(retraining.id, state=RetrainingState.RUNNING, run_id=run_id(), attempts=tries)
+    retraining = store.retrainings.set(retraining.id, state=RetrainingState.RUNNING, run_id=run_id(), attempts=tries)
+    if not retraining.open:
+        return f"retraining {retraining.id} is {retraining.state}"
 
     def end(how: RetrainingState, *reasons: str) -> str:
         return give_up(store, retraining.id, how, list(reasons), means.show)
@@ -62,7 +64,7 @@ def attempt(store: Store, lease: Lease, retraining: Retraining, prepare: Callabl
     except (NotYet, LeaseLost, StoreUnavailable):
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"[:500]
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
         store.retrainings.set(retraining.id, detail={"error": told})
         store.incidents.note(retraining.incident_id, "retraining-attempt-failed", "retrain", error=told)
         if tries >= TRIES:

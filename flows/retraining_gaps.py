@@ -1,10 +1,12 @@
 """The gaps of retrainings, for `reconcile`: signals that were lost, runs that died, ends that were not written down."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 from prefect.client.schemas.objects import StateType
 
-from firebreak.blocks.store import Incident, Retraining, RetrainingState, State, Store
+from firebreak.blocks.store import Retraining, RetrainingState, State, Store
+from firebreak.flows.promotion import end_due
 from firebreak.flows.runs import Runs
 
 UNTAKEN = timedelta(seconds=20)  # a request nobody took, or work that nobody holds
@@ -16,23 +18,24 @@ def restart_retrainings(store: Store, runs: Runs) -> list[str]:
     for one in store.retrainings.open():
         if store.holder(f"retraining:{one.dataset}") or store.now - one.updated_at < UNTAKEN:
             continue
-        incident = store.incidents.get(one.incident_id)
-        if ending := _ending(one, incident):
-            store.retrainings.set(one.id, state=ending)
-            done.append(f"incident {incident.id}: its retraining is {ending}, which was not written down")
-        elif incident.state is State.CONTAINED:
+        with store.lease(f"incident:{one.incident_id}", f"reconcile/{uuid4()}") as lease:
+            if lease is None:
+                continue
+            now, state = _ended(store, one)
+        if not now.open:
+            done.append(f"incident {one.incident_id}: its retraining is {now.state}, which was not written down")
+        elif state is State.CONTAINED:
             done += _again(store, runs, one)
     return done
 
 
-def _ending(one: Retraining, incident: Incident) -> RetrainingState | None:
-    if incident.closed:
-        return RetrainingState.WITHDRAWN
-    if (incident.triage or {}).get("retraining") == one.id:
-        return RetrainingState.HANDED_OVER
-    if incident.state is State.NEEDS_PERSON and "ending" in one.detail:
-        return RetrainingState(one.detail["ending"])
-    return None
+def _ended(store: Store, one: Retraining) -> tuple[Retraining, State]:
+    """The retraining, ended where its end is due, and its incident's state."""
+    incident = store.incidents.get(one.incident_id)
+    now = end_due(store, one, incident)
+    if now.open and incident.state is State.NEEDS_PERSON and "ending" in one.detail:
+        now = store.retrainings.set(one.id, state=RetrainingState(one.detail["ending"]))
+    return now, incident.state
 
 
 def _again(store: Store, runs: Runs, one: Retraining) -> list[str]:

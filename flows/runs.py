@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Crashed
 from firebreak.flows.approval import TRIES, run_input
 
 DEPLOYMENT = TAG = "firebreak"
-OURS = ("triage", "respond", "release", "reconcile", "scan-logs", "scan-drift", "retrain")
+OURS = ("triage", "respond", "release", "reconcile", "scan-logs", "scan-drift", "retrain", "renew-reference")
 ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from firebreak.blocks.model_files import with_probabilities
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.registry_errors import ModelRefused
 from firebreak.flows.shared import load_block
@@ -85,7 +86,8 @@ class ServedModel:
             return self._serving
         else:
             try:
-                model = registry.load_model(registry.get(number))
+                loaded = registry.load_model(registry.get(number))
+                model = with_probabilities(loaded, f"{registry.model} version {number}")
             except ModelRefused:
                 self._refused = number
                 raise

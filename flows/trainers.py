@@ -4,6 +4,8 @@ import importlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from firebreak.blocks.retraining_service import RetrainingService, ServiceUnreachable
@@ -17,36 +19,47 @@ def train(dotted: str, rows: Rows) -> Any:
     """The estimator that ``dotted`` makes of the rows.
 
     Errors: RetrainingRefused (no such function, or what it gives back is no model), RetrainingFailed (it raised).
+    What an exception says is never repeated: it may quote the texts.
     """
     function = _function(dotted)
     try:
         model = function(list(rows.texts), list(rows.labels))
-    except Exception as error:
-        raise RetrainingFailed(f"trainer {dotted} raised {_say(error)}") from error
-    if not callable(getattr(model, "predict", None)):
-        raise RetrainingRefused(
-            f"trainer {dotted} gave back a {type(model).__name__} without predict(); return the fitted estimator"
-        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may be a ticket's
+        raise RetrainingFailed(f"trainer {dotted} raised {_where(error)}") from None
+    see_that_it_serves(model, f"trainer {dotted} gave back")
     few = Rows(rows.ids[:ASKED], rows.texts[:ASKED], rows.labels[:ASKED])
     try:
         strange = set(predictions(model, few)) - set(rows.labels)
-    except Exception as error:
+    except RetrainingFailed as error:
         raise RetrainingRefused(
-            f"trainer {dotted}: its model can't predict from a list of texts ({_say(error)}); return a fitted pipeline"
-        ) from error
+            f"trainer {dotted}: its model can't predict from a list of texts ({error}); return a fitted pipeline"
+        ) from None
     if strange:
         raise RetrainingRefused(
-            f"trainer {dotted}: its model predicts {sorted(strange)[0]!r}, which is no label of the training data; "
-            "it must predict the labels it was given"
+            f"trainer {dotted}: its model predicts {sorted(strange)[0][:60]!r}, which is no label of the training "
+            "data; it must predict the labels it was given"
         )
     return model
 
 
+def see_that_it_serves(model: Any, what: str) -> None:
+    """Errors: RetrainingRefused (the router couldn't use it)."""
+    for verb in ("predict", "predict_proba"):
+        if not callable(getattr(model, verb, None)):
+            raise RetrainingRefused(
+                f"{what} a {type(model).__name__} without {verb}(); the router needs labels and probabilities: make it "
+                "a fitted estimator that has both"
+            )
+
+
 def predictions(model: Any, rows: Rows) -> tuple[str, ...]:
-    """The model's label for each row. Errors: RetrainingFailed when it gives another number of them."""
+    """The model's label for each row. Errors: RetrainingFailed (it raised, or gave another number of them)."""
     if not len(rows):
         return ()
-    found = tuple(str(label) for label in model.predict(list(rows.texts)))
+    try:
+        found = tuple(str(label) for label in model.predict(list(rows.texts)))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise RetrainingFailed(f"a {type(model).__name__} raised {_where(error)}") from None
     if len(found) != len(rows):
         raise RetrainingFailed(f"a {type(model).__name__} gave {len(found)} predictions for {len(rows)} texts")
     return found
@@ -72,7 +85,7 @@ def follow(
             said = str(error)
         if outcome and outcome.state == "failed":
             raise RetrainingFailed(
-                f"the service's job {job_id} failed: {(outcome.reason or 'it gives no reason')[:300]}"
+                f"the service's job {job_id} failed: {_line(outcome.reason or 'it gives no reason')}"
             )
         if outcome and outcome.version is not None and outcome.state == "succeeded":
             return outcome.version
@@ -91,12 +104,19 @@ def _function(dotted: str) -> Callable[[list[str], list[str]], Any]:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:
-        raise RetrainingRefused(f"trainer {dotted} can't be imported: {_say(error)}; {todo}") from error
+        raise RetrainingRefused(
+            f"trainer {dotted} can't be imported: {type(error).__name__}: {_line(str(error))}; {todo}"
+        ) from error
     if not callable(found):
         raise RetrainingRefused(f"trainer {dotted} is a {type(found).__name__}, not a function; {todo}")
     function: Callable[[list[str], list[str]], Any] = found
     return function
 
 
-def _say(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+def _where(error: Exception) -> str:
+    at = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {at.name} ({Path(at.filename).name}, line {at.lineno})"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]

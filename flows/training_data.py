@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from firebreak.blocks.renew_reference import accused
 from firebreak.blocks.retraining_rules import RetrainingRules
 from firebreak.blocks.store import Excluded
 from firebreak.blocks.store.incidents import canonical
@@ -135,21 +135,13 @@ def labelled(frame: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> tu
         "without text": lambda t: ~_filled(t[text]),
         "with a label that isn't allowed": lambda t: ~t[target].isin(known or t[target]),
         "repeated": lambda t: t[spec.id].duplicated(keep="last"),
-        "excluded by an incident": lambda t: _accused(t, spec, excluded),
-        "untrusted": _untrusted,
+        "excluded by an incident": lambda t: accused(t, spec, excluded),
     }
     left_out: dict[str, int] = {}
     for why, wrong in checks.items():
         left = wrong(table)
         left_out[why], table = int(left.sum()), table[~left]
     return table, left_out
-
-
-def read_reference(parquet: bytes) -> "pd.DataFrame":
-    """A reference's rows as the store keeps them."""
-    import pandas as pd
-
-    return pd.read_parquet(BytesIO(parquet))
 
 
 def _columns(frame: "pd.DataFrame", spec: DatasetSpec) -> tuple[str, str]:
@@ -185,20 +177,6 @@ def _reference_rows(
 
 def _filled(column: "pd.Series[Any]") -> "pd.Series[bool]":
     return column.map(lambda value: isinstance(value, str) and bool(value.strip())).astype(bool)
-
-
-def _accused(table: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> "pd.Series[bool]":
-    accused = table[spec.id].isin(excluded.record_ids)
-    for name, held in (("user", excluded.users), ("token_id", excluded.tokens)):
-        if name in table:
-            accused |= table[name].isin(held)
-    return accused
-
-
-def _untrusted(table: "pd.DataFrame") -> "pd.Series[bool]":
-    if "trusted" in table:
-        return ~table["trusted"].isin([True])
-    return table.iloc[:, 0].isin([])  # the source gives trusted records only
 
 
 def _rows(table: "pd.DataFrame", spec: DatasetSpec) -> Rows:

@@ -1,5 +1,6 @@
 """triage: take open incidents by gravity, enrich, choose the playbook, plan, and hand over to `respond`."""
 
+from typing import Any
 from uuid import uuid4
 
 from prefect import flow, get_run_logger, task
@@ -11,6 +12,7 @@ from firebreak.blocks.store.ledger import Step, plan_digest
 from firebreak.flows.enrichment import context_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.policy import Playbook, Policy, load_policy
+from firebreak.flows.promotion import told, unfinished_promotion
 from firebreak.flows.shared import load_action, open_store
 from firebreak.flows.summary import summarise
 
@@ -18,7 +20,7 @@ TRIES = 3  # runs that may fail on one incident before a person is asked
 
 
 @task(task_run_name="enrich incident {incident.id}", retries=1, cache_policy=NO_CACHE)
-def enrich(store: Store, incident: Incident) -> dict[str, object]:
+def enrich(store: Store, incident: Incident) -> dict[str, Any]:
     """Records before and after, the user's recent activity, the flow run, recent deployments; frozen as evidence."""
     context = context_of(store, incident)
     store.incidents.freeze(incident.id, "context", context)
@@ -40,28 +42,37 @@ def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
 
 
 @task(task_run_name="triage incident {incident.id}", cache_policy=NO_CACHE)
-def triage_one(store: Store, incident: Incident, policy: Policy) -> None:
-    """One incident from open to triaged. The lease is the caller's."""
+def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
+    """One incident from open to triaged; False when a finding has made it another trouble meanwhile.
+
+    The lease is the caller's.
+    """
     context = enrich(store, incident)
     playbook = policy.playbook_for(incident)
-    steps = plan(store, incident, playbook)
+    retraining, steps = unfinished_promotion(store, incident, load_action) or (None, plan(store, incident, playbook))
+    if retraining:
+        context["lines"].append(told(retraining, retraining.detail["version"]))
     round = sum(entry.entry == State.TRIAGED for entry in store.incidents.timeline(incident.id))
     store.ledger.replan(incident.id, steps)
     conclusion = {
         "playbook": playbook.name,
+        "cause": incident.cause,
         "steps": [step.model_dump(mode="json") for step in steps],
         "goes_on": [s.action for s in playbook.steps if s.on_failure == "go-on"],
         "round": round,
         "plan_digest": plan_digest(incident.id, steps, round),
         "context": context,
+        **({"retraining": retraining.id} if retraining else {}),
     }
-    store.incidents.move(incident.id, State.TRIAGED, "triage", triage=conclusion)
+    if not store.incidents.conclude(incident, conclusion):
+        return False
     publish(store, incident.id)
     if steps:
         send(Event.INCIDENT_TRIAGED, incident.id, severity=incident.severity.value)
     if summary := summarise(store, incident):  # last, so that a slow model delays nothing
         store.incidents.set(incident.id, triage={**conclusion, "model_summary": summary})
         publish(store, incident.id)
+    return True
 
 
 @flow(name="triage")
@@ -87,8 +98,10 @@ def triage(again: int | None = None) -> str:
                 logger.error("incident %s failed in triage %s times: it needs a person", incident.id, TRIES)
                 continue
             try:
-                triage_one(store, incident, policy)
-                done += 1
+                if triage_one(store, incident, policy):
+                    done += 1
+                else:
+                    seen.discard(incident.id)  # once more, as what it is now
             except Exception:
                 logger.exception("incident %s: triage failed, others go on; `reconcile` tries again", incident.id)
     return f"{done} triaged, {len(seen) - done} left to others or to the next run"

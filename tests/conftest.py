@@ -22,6 +22,7 @@ sys.path.insert(0, PLUGIN)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGIN, os.environ.get("PYTHONPATH")]))
 
 import pytest  # noqa: E402
+from prefect.client.orchestration import get_client  # noqa: E402
 
 from firebreak.deployments.commands import Options  # noqa: E402
 from firebreak.deployments.demo import small_dataset  # noqa: E402
@@ -38,8 +39,11 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
 
 @pytest.fixture
 def prefect_server(running_server: System) -> Iterator[System]:
-    """The session's Prefect server, with this test's Prefect clients pointed at it."""
+    """The session's Prefect server without any block document, with this test's Prefect clients pointed at it."""
     with running_server.clients():
+        with get_client(sync_client=True) as client:
+            for document in client.read_block_documents(limit=200):
+                client.delete_block_document(document.id)
         yield running_server
 
 
@@ -56,6 +60,11 @@ def system(running_system: System) -> Iterator[System]:
     """The session's whole system, with this test's Prefect clients pointed at it."""
     with running_system.clients():
         yield running_system
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two long files first, one for each process: while they wait for programs, they wait together."""
+    items.sort(key=lambda item: not item.path.name.endswith("_loop.py"))
 
 
 @pytest.hookimpl(wrapper=True)

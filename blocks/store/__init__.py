@@ -11,9 +11,10 @@ from typing import Any
 from firebreak.blocks.store import leases, reporting
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.database import Database, connect, utc_now
-from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, Renewal
+from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, ReferenceVersion, Renewal
 from firebreak.blocks.store.errors import (
     IllegalTransition,
+    IncidentMoved,
     LeaseLost,
     PlanChanged,
     StoreError,
@@ -92,6 +93,7 @@ __all__ = [
     "Hold",
     "IllegalTransition",
     "Incident",
+    "IncidentMoved",
     "JudgedWindow",
     "Lease",
     "LeaseLost",
@@ -99,6 +101,7 @@ __all__ = [
     "PlanChanged",
     "Reference",
     "ReferenceTooLarge",
+    "ReferenceVersion",
     "Renewal",
     "Report",
     "Retraining",

@@ -5,21 +5,24 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store.database import Database, wrote
-from firebreak.blocks.store.schema import drift_references, drift_windows
+from firebreak.blocks.store.drift_schema import drift_references, drift_windows
 
 LARGEST = 64_000_000  # bytes of a reference's Parquet
+KEPT_REFERENCES = 20  # versions of a dataset, the newest
+KEPT_WINDOWS = 5_000  # of a dataset, the newest
 
 
 class ReferenceTooLarge(ValueError):
     """A reference that doesn't fit into the store; the message says how large it is."""
 
 
-class Reference(BaseModel):
-    """What a dataset is compared with: one version of it, who made it, and why."""
+class ReferenceVersion(BaseModel):
+    """One version of what a dataset is compared with: who made it, and why. Its rows are the ``Reference``'s."""
 
     dataset: str
     version: int
@@ -28,6 +31,11 @@ class Reference(BaseModel):
     by: str
     why: str
     at: datetime
+
+
+class Reference(ReferenceVersion):
+    """A version with its rows."""
+
     parquet: bytes = Field(repr=False)
 
 
@@ -59,29 +67,36 @@ class Renewal:
     why: str
 
 
+SUMMARY = [drift_references.c[name] for name in ReferenceVersion.model_fields]
+
+
 def put_reference(conn: Connection, now: datetime, new: Renewal) -> None:
-    """Within a transaction whose reports are ordered. Errors: ReferenceTooLarge."""
+    """Within a transaction whose reports are ordered. The oldest versions go. Errors: ReferenceTooLarge."""
     size, sha256 = len(new.parquet), hashlib.sha256(new.parquet).hexdigest()
     if size > LARGEST:
         raise ReferenceTooLarge(
             f"dataset {new.dataset}: a reference of {size} bytes; at most {LARGEST}: give it fewer rows"
         )
-    before = _in_force(conn, new.dataset)
+    of_dataset = drift_references.c.dataset == new.dataset
+    query = sa.select(*SUMMARY).where(of_dataset).order_by(drift_references.c.version.desc()).limit(1)
+    before = conn.execute(query).one_or_none()
     if before is None or (before.sha256, before.why) != (sha256, new.why):
         version = before.version + 1 if before else 1
         conn.execute(drift_references.insert().values(**asdict(new), version=version, sha256=sha256, at=now))
-
-
-def _in_force(conn: Connection, dataset: str) -> Reference | None:
-    query = drift_references.select().where(drift_references.c.dataset == dataset)
-    row = conn.execute(query.order_by(drift_references.c.version.desc()).limit(1)).one_or_none()
-    return Reference(**row._mapping) if row else None
+        old = drift_references.c.version <= version - KEPT_REFERENCES
+        conn.execute(drift_references.delete().where(of_dataset, old))
 
 
 def add_window(db: Database, conn: Connection, now: datetime, window: JudgedWindow) -> bool:
-    """False when the window was there already."""
+    """False when the window was there already. The oldest windows go."""
     row = db.insert(drift_windows).values(**window.model_dump(), judged_at=now).on_conflict_do_nothing()
-    return wrote(conn, row)
+    if not wrote(conn, row):
+        return False
+    of_dataset = drift_windows.c.dataset == window.dataset
+    newest = sa.select(drift_windows.c.id).where(of_dataset).order_by(drift_windows.c.id.desc())
+    oldest_gone = newest.offset(KEPT_WINDOWS).limit(1).scalar_subquery()
+    conn.execute(drift_windows.delete().where(of_dataset, drift_windows.c.id <= oldest_gone))
+    return True
 
 
 class Drift:
@@ -90,17 +105,21 @@ class Drift:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def reference(self, dataset: str) -> Reference | None:
-        """The version in force; None before the first."""
-        with self._db.read() as conn:
-            return _in_force(conn, dataset)
-
-    def references(self, dataset: str) -> list[Reference]:
-        """Every version, oldest first."""
+    def reference(self, dataset: str, version: int | None = None) -> Reference | None:
+        """The version in force, or the one asked for, with its rows; None where there is none."""
         query = drift_references.select().where(drift_references.c.dataset == dataset)
+        if version is not None:
+            query = query.where(drift_references.c.version == version)
+        with self._db.read() as conn:
+            row = conn.execute(query.order_by(drift_references.c.version.desc()).limit(1)).one_or_none()
+        return Reference(**row._mapping) if row else None
+
+    def references(self, dataset: str) -> list[ReferenceVersion]:
+        """The versions that are kept, oldest first: the last one is in force."""
+        query = sa.select(*SUMMARY).where(drift_references.c.dataset == dataset)
         with self._db.read() as conn:
             rows = conn.execute(query.order_by(drift_references.c.version))
-            return [Reference(**row._mapping) for row in rows]
+            return [ReferenceVersion(**row._mapping) for row in rows]
 
     def renew(self, dataset: str, parquet: bytes, rows: int, by: str, why: str) -> Reference:
         """Put a new version in force. The same bytes for the same reason are put once. Errors: ReferenceTooLarge."""

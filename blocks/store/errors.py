@@ -6,6 +6,7 @@ StoreError
 ├── LeaseLost              another holder has the work: stop touching it
 ├── UnknownIncident        no incident has this number
 ├── IllegalTransition      the table of states doesn't have this step
+├── IncidentMoved          the incident isn't in the state any more that the step was meant for
 └── PlanChanged            what would run isn't what was approved
 """
 
@@ -32,6 +33,10 @@ class UnknownIncident(StoreError):
 
 class IllegalTransition(StoreError):
     """The table of incident states has no such step."""
+
+
+class IncidentMoved(StoreError):
+    """Another moved the incident meanwhile: read it again."""
 
 
 class PlanChanged(StoreError):

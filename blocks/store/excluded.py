@@ -4,9 +4,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from firebreak.blocks.store.database import Database
-from firebreak.blocks.store.schema import findings, holds, incidents
+from firebreak.blocks.store.schema import accused, holds, incidents
 from firebreak.blocks.store.states import State
-from firebreak.detectors.findings import ActorType
 
 
 class Excluded(BaseModel):
@@ -25,18 +24,14 @@ def excluded(db: Database, workflow: str) -> Excluded:
         incidents.c.workflow == workflow,
         incidents.c.state != State.FALSE_POSITIVE,
     )
-    accused = (
-        sa.select(findings.c.body["record_id"].as_string())
-        .join(incidents, incidents.c.id == findings.c.incident_id)
-        .where(*counts, incidents.c.actor_type != ActorType.DATASET)
-    )
+    records = sa.select(accused.c.record_id).join(incidents, incidents.c.id == accused.c.incident_id).where(*counts)
     held = (
         sa.select(holds.c.kind, holds.c.target)
         .join(incidents, incidents.c.id == holds.c.incident_id)
         .where(*counts, holds.c.workflow == workflow)
     )
     with db.read() as conn:
-        record_ids = frozenset(str(row[0]) for row in conn.execute(accused))
+        record_ids = frozenset(conn.scalars(records))
         actors = conn.execute(held).all()
     return Excluded(
         record_ids=record_ids,

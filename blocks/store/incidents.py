@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store import states
 from firebreak.blocks.store.database import Database, wrote
-from firebreak.blocks.store.errors import UnknownIncident
+from firebreak.blocks.store.errors import IncidentMoved, UnknownIncident
 from firebreak.blocks.store.schema import evidence, findings, fingerprints, holds, incidents, timeline
 from firebreak.blocks.store.states import CLOSED, State
 from firebreak.detectors.findings import ActorType, Finding, Severity
@@ -89,12 +89,25 @@ def add_entry(
     conn.execute(timeline.insert().values(incident_id=incident_id, at=at, entry=entry, by=by, detail=detail or {}))
 
 
-def move(conn: Connection, at: datetime, incident_id: int, to: State, by: str, **columns: Any) -> tuple[State, State]:
-    """One step of the table of states, with its line in the timeline. The same state again is no step."""
+def move(
+    conn: Connection,
+    at: datetime,
+    incident_id: int,
+    to: State,
+    by: str,
+    expected: State | None = None,
+    **columns: Any,
+) -> tuple[State, State]:
+    """One step of the table of states, with its line in the timeline. The same state again is no step.
+
+    Errors: IllegalTransition, UnknownIncident, IncidentMoved (its state is another than ``expected``).
+    """
     found = conn.execute(sa.select(incidents.c.state).where(incidents.c.id == incident_id).with_for_update()).scalar()
     if found is None:
         raise UnknownIncident(f"there is no incident {incident_id}")
     before = State(found)
+    if expected is not None and before is not expected:
+        raise IncidentMoved(f"incident {incident_id} is {before}, not {expected}, and can't be moved to {to}")
     if before is not to:
         states.check(before, to)
         columns = {"attempts": 0, **columns}
@@ -131,10 +144,23 @@ class Incidents:
         with self._db.read() as conn:
             return [read_incident(row) for row in conn.execute(query)]
 
-    def move(self, incident_id: int, to: State, by: str, **columns: Any) -> None:
-        """Errors: IllegalTransition, UnknownIncident."""
+    def move(self, incident_id: int, to: State, by: str, expected: State | None = None, **columns: Any) -> None:
+        """Errors: IllegalTransition, UnknownIncident, IncidentMoved (its state is another than ``expected``)."""
         with self._db.write() as conn:
-            move(conn, self._db.clock(), incident_id, to, by, **columns)
+            move(conn, self._db.clock(), incident_id, to, by, expected, **columns)
+
+    def conclude(self, read: Incident, triage: dict[str, Any]) -> bool:
+        """From open to triaged; False when it has become another trouble since it was ``read``: it stays open.
+
+        Errors: IncidentMoved (it isn't open any more).
+        """
+        with self._db.write() as conn:
+            query = incidents.select().where(incidents.c.id == read.id).with_for_update()
+            now = read_incident(conn.execute(query).one())
+            if (now.cause, now.severity, now.kind) != (read.cause, read.severity, read.kind):
+                return False
+            move(conn, self._db.clock(), read.id, State.TRIAGED, "triage", State.OPEN, triage=triage)
+        return True
 
     def note(self, incident_id: int, entry: str, by: str, **detail: Any) -> None:
         with self._db.write() as conn:

@@ -1,5 +1,6 @@
 """What a detector's pass writes, in one transaction: findings, incidents, containment, position, lines set aside."""
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -12,17 +13,20 @@ from firebreak.blocks.store.drift import JudgedWindow, Renewal, add_window, put_
 from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
 from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
 from firebreak.blocks.store.leases import require
-from firebreak.blocks.store.schema import findings, fingerprints, incidents, set_aside, sources, token_users
+from firebreak.blocks.store.schema import accused, findings, fingerprints, incidents, set_aside, sources, token_users
 from firebreak.blocks.store.states import CLOSED, State
 from firebreak.detectors.containment import narrowest
-from firebreak.detectors.findings import Finding, Severity
+from firebreak.detectors.findings import ActorType, Finding, Severity
 
 RELATED = timedelta(minutes=10)  # the same actor's other trouble within this joins the incident
 SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
 KEPT_ASIDE = 10_000  # malformed lines kept per source; beyond it they are only counted
 KEPT_FINDINGS = 1_000  # stored per incident; beyond it they are only counted (critical ones are stored all the same)
 REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding, or another cause, sends back to triage
+HEARS_CAUSES = (State.OPEN, *REOPENS, State.NEEDS_PERSON)  # elsewhere an answer is under way
 UNCLEAR = (None, "unclear")  # causes that any other one replaces, and that replace none
+
+logger = logging.getLogger("firebreak.store")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
         if batch.reference is not None:
             put_reference(conn, now, batch.reference)
         for window in batch.windows:
-            add_window(db, conn, now, window)
+            if not add_window(db, conn, now, window):
+                told = window.dataset, window.first_record, window.last_record
+                logger.warning("dataset %s: window %s to %s was written before; it stays as it was", *told)
         if batch.source is not None:
             _keep_position(db, conn, now, batch)
     return result
@@ -89,21 +95,22 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
         result.repeated += 1
         return
     incident_id = _join(conn, now, finding, result) or _open(db, conn, now, finding, result)
+    if finding.actor_type is not ActorType.DATASET:
+        row = db.insert(accused).values(incident_id=incident_id, record_id=finding.record_id)
+        conn.execute(row.on_conflict_do_nothing())
     count = conn.execute(sa.select(incidents.c.findings).where(incidents.c.id == incident_id)).scalar_one()
-    if count > KEPT_FINDINGS and finding.severity.rank < Severity.CRITICAL.rank:
-        result.new += 1
-        return _contain(db, conn, now, finding, incident_id, seen_by, result)
-    conn.execute(
-        findings.insert().values(
-            key=finding.key,
-            incident_id=incident_id,
-            severity=finding.severity.rank,
-            body=finding.model_dump(mode="json"),
-            record_time=finding.time,
-            found_at=now,
-            seen_by={seen_by: now.isoformat()},
+    if count <= KEPT_FINDINGS or finding.severity.rank >= Severity.CRITICAL.rank:
+        conn.execute(
+            findings.insert().values(
+                key=finding.key,
+                incident_id=incident_id,
+                severity=finding.severity.rank,
+                body=finding.model_dump(mode="json"),
+                record_time=finding.time,
+                found_at=now,
+                seen_by={seen_by: now.isoformat()},
+            )
         )
-    )
     result.new += 1
     _contain(db, conn, now, finding, incident_id, seen_by, result)
 
@@ -119,9 +126,7 @@ def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> 
     columns: dict[str, Any] = {"findings": incidents.c.findings + 1, "last_seen_at": now}
     columns["atlas"] = sorted({*incident.atlas, *finding.atlas})
     columns["owasp"] = sorted({*incident.owasp, *finding.owasp})
-    other_cause = finding.cause not in (*UNCLEAR, incident.cause)
-    if other_cause and incident.cause not in UNCLEAR and incident.state not in (State.OPEN, *REOPENS):
-        other_cause = False  # the answer to the first cause is under way
+    other_cause = _other_cause(incident, finding)
     if graver:
         columns |= {"severity": finding.severity.rank, "kind": finding.kind, "title": finding.title}
         raised = {"to": finding.severity, "by": finding.rule}
@@ -131,12 +136,23 @@ def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> 
         told = {"cause": finding.cause, "was": incident.cause}
         add_entry(conn, now, incident.id, "cause-found", "firebreak", told)
     if graver or other_cause:
-        if incident.state in REOPENS:
+        if incident.state is not State.OPEN:
             move(conn, now, incident.id, State.OPEN, "firebreak")
         result.opened.append((incident.id, finding.severity))
     conn.execute(incidents.update().where(incidents.c.id == incident.id).values(**columns))
     _point(conn, finding.fingerprint, incident.id)
     return incident.id
+
+
+def _other_cause(incident: Incident, finding: Finding) -> bool:
+    """Whether the finding knows a cause that nothing has answered yet.
+
+    While an answer is under way none is heard: the next window's finding names it again.
+    """
+    if finding.cause in UNCLEAR or incident.state not in HEARS_CAUSES:
+        return False
+    answered = (incident.triage or {}).get("cause", incident.cause) if incident.state in REOPENS else incident.cause
+    return bool(finding.cause != answered)
 
 
 def _same(conn: Connection, finding: Finding) -> Incident | None:

@@ -3,13 +3,14 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from pydantic import BaseModel
 
 from firebreak.blocks.store.database import Database, wrote
+from firebreak.blocks.store.drift_schema import retrainings
 from firebreak.blocks.store.incidents import add_entry
-from firebreak.blocks.store.schema import retrainings
 
 
 class RetrainingState(StrEnum):
@@ -41,6 +42,11 @@ class Retraining(BaseModel):
     def open(self) -> bool:
         return self.state in OPEN
 
+    @property
+    def uuid(self) -> str:
+        """Its name outside this store; the number is another retraining's in another store."""
+        return str(self.detail["uuid"])
+
 
 OPEN = (RetrainingState.REQUESTED, RetrainingState.RUNNING)
 
@@ -59,7 +65,7 @@ class Retrainings:
             "dataset": dataset,
             "key": key,
             "state": RetrainingState.REQUESTED,
-            "detail": detail,
+            "detail": {**detail, "uuid": uuid4().hex},
             "attempts": 0,
             "requested_at": now,
             "updated_at": now,
@@ -94,11 +100,16 @@ class Retrainings:
         attempts: int | None = None,
         detail: dict[str, Any] | None = None,
     ) -> Retraining:
-        """Change what is given; ``detail`` is added to what is there. A new state is a line in the timeline."""
+        """Change what is given; ``detail`` is added to what is there. A new state is a line in the timeline.
+
+        An end stands: where there is one, another state changes nothing. Returns what stands.
+        """
         now = self._db.clock()
         with self._db.write() as conn:
             query = retrainings.select().where(retrainings.c.id == retraining_id).with_for_update()
             before = Retraining(**conn.execute(query).one()._mapping)
+            if state is not None and not before.open:
+                return before
             columns: dict[str, Any] = {"updated_at": now, "detail": {**before.detail, **(detail or {})}}
             given = {"state": state, "run_id": run_id, "attempts": attempts}
             columns |= {name: value for name, value in given.items() if value is not None}

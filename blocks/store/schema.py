@@ -12,8 +12,8 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -42,7 +42,7 @@ metadata = MetaData()
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _incident() -> Column[int]:
+def incident_column() -> Column[int]:
     return Column("incident_id", Id, ForeignKey("incidents.id", ondelete="CASCADE"), nullable=False)
 
 
@@ -78,7 +78,7 @@ fingerprints = Table(  # a row only while the incident is not closed
     "fingerprints",
     metadata,
     Column("fingerprint", Text, primary_key=True),
-    _incident(),
+    incident_column(),
     Index("ix_fingerprints_incident", "incident_id"),
 )
 
@@ -86,7 +86,7 @@ findings = Table(
     "findings",
     metadata,
     Column("key", Text, primary_key=True),  # rule and record: the same claim is stored once
-    _incident(),
+    incident_column(),
     Column("severity", Integer, nullable=False),  # Severity.rank
     Column("body", JSON, nullable=False),
     Column("record_time", UtcTime, nullable=False),
@@ -95,11 +95,19 @@ findings = Table(
     Index("ix_findings_incident", "incident_id"),
 )
 
+accused = Table(  # every record that a finding is about, also where the finding itself isn't stored
+    "accused",
+    metadata,
+    incident_column(),
+    Column("record_id", Text, nullable=False),
+    PrimaryKeyConstraint("incident_id", "record_id"),
+)
+
 timeline = Table(
     "timeline",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    _incident(),
+    incident_column(),
     Column("at", UtcTime, nullable=False),
     Column("entry", Text, nullable=False),
     Column("by", Text, nullable=False),
@@ -111,7 +119,7 @@ evidence = Table(
     "evidence",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    _incident(),
+    incident_column(),
     Column("name", Text, nullable=False),
     Column("sha256", Text, nullable=False),  # of the canonical JSON of body
     Column("body", JSON, nullable=False),
@@ -123,7 +131,7 @@ ledger = Table(
     "ledger",
     metadata,
     Column("digest", Text, primary_key=True),
-    _incident(),
+    incident_column(),
     Column("position", Integer, nullable=False),
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
@@ -145,7 +153,7 @@ approvals = Table(
     "approvals",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    _incident(),
+    incident_column(),
     Column("plan_digest", Text, nullable=False),
     Column("runs", JSON, nullable=False),  # flow runs that asked, newest last
     Column("requested_at", UtcTime, nullable=False),
@@ -161,7 +169,7 @@ holds = Table(
     "holds",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    _incident(),
+    incident_column(),
     Column("kind", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("workflow", Text, nullable=False),
@@ -252,56 +260,4 @@ policies = Table(
     Column("text", Text, nullable=False),
     Column("tokens", JSON),  # the token register as detectors need it, or null: none kept
     Column("put_at", UtcTime, nullable=False),
-)
-
-drift_references = Table(  # what a dataset is compared with; the newest version is in force
-    "drift_references",
-    metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
-    Column("dataset", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("parquet", LargeBinary, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("by", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("at", UtcTime, nullable=False),
-    UniqueConstraint("dataset", "version"),
-)
-
-drift_windows = Table(  # one row a judged window: scores over time
-    "drift_windows",
-    metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
-    Column("dataset", Text, nullable=False),
-    Column("reference", Integer, nullable=False),  # the version it was compared with
-    Column("first_record", Text, nullable=False),
-    Column("last_record", Text, nullable=False),
-    Column("began_at", UtcTime, nullable=False),  # of the window's records
-    Column("ended_at", UtcTime, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("verdict", JSON, nullable=False),  # by column: score, threshold, direction, sizes
-    Column("drifted", JSON, nullable=False),  # by name: whether this window drifted there
-    Column("confirmed", JSON, nullable=False),  # names for which drift is confirmed after this window
-    Column("cause", JSON),
-    Column("report", Text),  # where Evidently's page is kept
-    Column("judged_at", UtcTime, nullable=False),
-    UniqueConstraint("dataset", "first_record", "last_record"),
-)
-
-retrainings = Table(
-    "retrainings",
-    metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
-    _incident(),
-    Column("dataset", Text, nullable=False),
-    Column("key", Text, nullable=False),  # digest of the action that asked
-    Column("state", Text, nullable=False),
-    Column("detail", JSON, nullable=False),
-    Column("run_id", Text),
-    Column("attempts", Integer, nullable=False),
-    Column("requested_at", UtcTime, nullable=False),
-    Column("updated_at", UtcTime, nullable=False),
-    UniqueConstraint("incident_id", "key"),
-    Index("ix_retrainings_dataset", "dataset", "requested_at"),
 )

@@ -12,30 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from firebreak.detectors.drift.columns import COLUMNS
 from firebreak.detectors.drift.spec import DatasetSpec, Kind
 from firebreak.detectors.records import Origin, Record
 
-COLUMNS = {
-    "id": "text",
-    "time": "time",
-    "user": "text",
-    "token_id": "text",
-    "flow_run_id": "text",
-    "text": "text",
-    "prompt_length": "number",
-    "response_length": "number",
-    "non_letter_share": "number",
-    "latency_ms": "number",
-    "prompt_tokens": "number",
-    "response_tokens": "number",
-    "model_version": "text",
-    "router_label": "text",
-    "router_confidence": "number",
-    "router_version": "text",
-    "feedback": "text",
-}
 UNREADABLE = "_unreadable"  # beside the data: what a row's cells held that should have been numbers (JSON)
 LONGEST_LABEL = 60
+ACTORS = ("user", "token_id")  # kept of a table beside the spec's columns: the rows of a quarantined one are left out
+MOST_EXTRA = 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_NUMBER = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A"]
@@ -132,10 +116,11 @@ def unreadable_in(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def read_table(spec: DatasetSpec, path: Path | None = None) -> pd.DataFrame:
-    """The spec's source, or the table at ``path`` (.parquet, else CSV): only the columns the spec names, in order.
+    """The spec's source, or the table at ``path`` (.parquet, else CSV), in order.
 
-    A cell of a numerical column that holds no number becomes missing and is counted, with the first one's
-    text, in ``attrs["unreadable"]``. Rows whose time can't be read are left out, and counted in
+    Only the columns the spec names, and user and token_id; the names of the others, at most 20, are in
+    ``attrs["extra"]``. A cell of a numerical column that holds no number becomes missing and is counted, with the
+    first one's text, in ``attrs["unreadable"]``. Rows whose time can't be read are left out, and counted in
     ``attrs["set_aside"]``. A monitored column that the file lacks is absent from the frame.
 
     Raises:
@@ -146,7 +131,7 @@ def read_table(spec: DatasetSpec, path: Path | None = None) -> pd.DataFrame:
     if path is None or kind not in _READERS:
         raise FrameError(f"source.type: {kind} is no table; give type csv or parquet, and its path")
     numerical = {name for name, column in spec.columns.items() if column.kind is Kind.NUMERICAL}
-    wanted = list(dict.fromkeys([spec.id, spec.time, *([spec.text] if spec.text else []), *spec.columns]))
+    wanted = list(dict.fromkeys([spec.id, spec.time, *([spec.text] if spec.text else []), *spec.columns, *ACTORS]))
     try:
         raw = _READERS[kind](path, wanted, numerical)
     except FrameError:
@@ -181,7 +166,7 @@ def _typed(raw: pd.DataFrame, spec: DatasetSpec, numerical: set[str], path: Path
         columns[UNREADABLE] = pd.Series(marks, dtype=object)
     frame = pd.DataFrame(columns)[times.notna().to_numpy()]
     frame = frame.sort_values([spec.time, spec.id], kind="stable", ignore_index=True)
-    frame.attrs = {"set_aside": int(times.isna().sum()), "unreadable": unreadable_in(frame)}
+    frame.attrs = raw.attrs | {"set_aside": int(times.isna().sum()), "unreadable": unreadable_in(frame)}
     return frame
 
 
@@ -230,25 +215,33 @@ def _read_csv(path: Path, wanted: list[str], numerical: set[str]) -> pd.DataFram
     }
     dtypes = dict.fromkeys(labels, "category")
     try:
-        return pd.read_csv(path, dtype=dtypes | dict.fromkeys(numerical & set(present), "float64"), **options)
+        frame = pd.read_csv(path, dtype=dtypes | dict.fromkeys(numerical & set(present), "float64"), **options)
     except UnicodeDecodeError:
         raise
     except ValueError:  # some cell is no number: read them as text, and see which
-        return pd.read_csv(path, dtype=dtypes | dict.fromkeys(numerical & set(present), "str"), **options)
+        frame = pd.read_csv(path, dtype=dtypes | dict.fromkeys(numerical & set(present), "str"), **options)
+    frame.attrs["extra"] = _extra(header, wanted)
+    return frame
 
 
 def _read_parquet(path: Path, wanted: list[str], numerical: set[str]) -> pd.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
-    table = parquet.ParquetFile(path).read(columns=[n for n in wanted if n in parquet.read_schema(path).names])
+    names = parquet.read_schema(path).names
+    table = parquet.ParquetFile(path).read(columns=[name for name in wanted if name in names])
     for place, field in enumerate(table.schema):
         if pyarrow.types.is_nested(field.type):
             raise FrameError(f"{path}: column {field.name!r} holds {field.type}; only plain values can be monitored")
         if pyarrow.types.is_integer(field.type) and field.name not in numerical:  # pandas makes floats of them
             table = table.set_column(place, field.name, table.column(place).cast(pyarrow.string()))
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    frame.attrs["extra"] = _extra(names, wanted)
     return frame
+
+
+def _extra(names: list[str], wanted: list[str]) -> tuple[str, ...]:
+    return tuple(bounded(name) for name in dict.fromkeys(names) if name not in wanted)[:MOST_EXTRA]
 
 
 _READERS = {"csv": _read_csv, "parquet": _read_parquet}

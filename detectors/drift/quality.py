@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from firebreak.detectors.drift.frames import bounded, labels, unreadable_in
+from firebreak.detectors.drift.frames import MOST_EXTRA, bounded, labels, unreadable_in
 from firebreak.detectors.drift.spec import Column, DatasetSpec, Kind
 
 Check = Literal["missing", "range", "new-category", "duplicate", "constant", "schema"]
@@ -78,7 +78,7 @@ def _fault(column: str | None, check: Check, seen: str, allowed: str, what: str)
 
 
 def _schema(spec: DatasetSpec, reference: pd.DataFrame, current: pd.DataFrame) -> Iterator[QualityFault]:
-    """Columns that are missing, there twice, or of another type. More columns than the spec names are fine."""
+    """Columns that are missing, there twice, of another type, or new: of none of them the spec or reference knows."""
     for name in (spec.id, *spec.columns):
         found = list(current.columns).count(name)
         column = spec.columns.get(name)
@@ -90,6 +90,13 @@ def _schema(spec: DatasetSpec, reference: pd.DataFrame, current: pd.DataFrame) -
             wanted = "numbers" if column.kind is Kind.NUMERICAL else _type(_of(reference, name))
             allowed = wanted if wanted != "nothing" else "text"
             yield _fault(name, "schema", _type(current[name]), allowed, "the column's type changed")
+    before = reference.attrs.get("extra")  # not there: the reference can't tell which other columns its table had
+    if before is not None and len(before) < MOST_EXTRA:
+        for name in dict.fromkeys(current.attrs.get("extra", ())):
+            if name not in before and name not in reference:
+                yield _fault(
+                    name, "schema", "a column that the reference lacks", "the reference's columns", "new column"
+                )
 
 
 def _of(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from firebreak.detectors.findings import Severity
 
+MOST_WINDOWS = 200  # that persistence looks back over
 SHIPPED = Path(__file__).parents[1] / "datasets" / "support_tickets.yml"
 
 
@@ -123,8 +124,8 @@ class Persistence(_Strict):
     """Drift is confirmed when ``k`` of the last ``of`` windows drifted, over after ``recover`` clear ones in a row."""
 
     k: int = Field(default=2, ge=1)
-    of: int = Field(default=3, ge=1, le=1000)
-    recover: int = Field(default=2, ge=1, le=1000)
+    of: int = Field(default=3, ge=1, le=MOST_WINDOWS)
+    recover: int = Field(default=2, ge=1, le=MOST_WINDOWS)
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> "Persistence":

@@ -23,3 +23,15 @@ def register(registry: ModelRegistry, count: int = 1, **tags: str) -> list[str]:
         registry.register(tiny_model(), parameters={"C": 10}, metrics={"accuracy": 0.9}, tags=tags).number
         for _ in range(count)
     ]
+
+
+def run_of(registry: ModelRegistry) -> Any:
+    """The run of a new version, which is registered with the block."""
+    (number,) = register(registry)
+    return registry._client.get_run(str(registry._raw(number).run_id)).info
+
+
+def point(registry: ModelRegistry, source: str, run: str | None = None) -> str:
+    """A version as another program registers it, with a source of its choice; a server wants the run's id as well."""
+    made = registry._client.create_model_version(registry.model, source, run, await_creation_for=0)
+    return str(made.version)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from firebreak.blocks.interaction_log import InteractionLog, LogUnreadable, LogUnwritable
+from firebreak.blocks.interaction_log import InteractionLog, LogUnreadable, LogUnwritable, Position
 from tests.blocks.logs import NOON, chunks, ids, record, rotate
 
 
@@ -84,6 +84,34 @@ def test_places_of_lines_stay_the_same_through_a_rotation(log: InteractionLog) -
     assert len({line.where for line in after.lines}) == 2
 
 
+def test_a_chunk_can_be_taken_up_to_any_of_its_lines_whatever_happens_to_the_files_then(log: InteractionLog) -> None:
+    for name in ("a", "b", "c", "d"):
+        log.append(record(name, "x" * 700))
+        if name in "bd":
+            rotate(log.path)
+    log.path.write_bytes(record("e").model_dump_json().encode())  # and no newline yet
+    rotate(log.path)
+    log.append(record("f"))
+    (chunk,) = chunks(log)
+    assert ids([line.data for line in chunk.lines]) == list("abcdef")
+    after = [Position.model_validate_json(chunk.after(line).model_dump_json()) for line in chunk.lines]
+    assert after[-1] == chunk.position
+
+    def rest(position: Position) -> str:
+        return "".join(ids([line.data for chunk in chunks(log, position) for line in chunk.lines]))
+
+    assert [rest(position) for position in after] == ["bcdef", "cdef", "def", "ef", "f", ""]
+    log.path.with_name("calls.log.3").unlink()  # a and b
+    rotate(log.path)
+    log.append(record("g"))
+    assert [rest(position) for position in after] == ["cdefg", "cdefg", "defg", "efg", "fg", "g"]
+    copied = log.path.read_bytes()
+    log.path.with_name("calls.log.0").write_bytes(copied)
+    log.path.write_bytes(b"")
+    log.append(record("h"))
+    assert [rest(position) for position in after] == ["cdefgh", "cdefgh", "defgh", "efgh", "fgh", "gh"]
+
+
 def test_everything_rotated_while_nobody_read_is_read_oldest_first(log: InteractionLog) -> None:
     for name in "abcd":
         log.append(record(name))
@@ -110,8 +138,13 @@ def test_a_writer_that_kept_a_rotated_file_open_is_still_read(log: InteractionLo
         old.write(record("b").model_dump_json().encode() + b"\n")
         old.flush()
         (third,) = chunks(log, second.position)
+        log.append(record("d"))
+        (fourth,) = chunks(log, second.position)
     assert ids([line.data for line in second.lines]) == ["c"]
     assert ids([line.data for line in third.lines]) == ["b"]
+    assert ids([line.data for line in fourth.lines]) == ["b", "d"]
+    (rest,) = chunks(log, fourth.after(fourth.lines[0]))  # what was read of a later file before stays read
+    assert ids([line.data for line in rest.lines]) == ["d"]
 
 
 def test_the_unfinished_end_of_a_rotated_file_is_given_once_the_next_has_lines(log: InteractionLog) -> None:

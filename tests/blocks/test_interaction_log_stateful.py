@@ -1,5 +1,6 @@
 """Whatever happens to the log's files, each whole record is read exactly once and in order."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from firebreak.blocks.interaction_log import InteractionLog, Position
+from firebreak.blocks.store import Aside
 from tests.blocks.logs import ids, record, rotate, shift
 
 MAX_LINE = 1000
@@ -25,6 +27,7 @@ class Following(RuleBasedStateMachine):
         self.position: Position | None = None
         self.written: list[str] = []
         self.overlong: list[int] = []
+        self.overlong_after: list[int] = []  # how many records had been written before each
         self.seen: list[str] = []
         self.aside: list[int] = []
         self.junk = 0
@@ -53,6 +56,7 @@ class Following(RuleBasedStateMachine):
     def write_overlong(self, size: int) -> None:
         long = record(f"overlong-{len(self.overlong)}", "x" * size)
         self.log.append(long)
+        self.overlong_after.append(len(self.written))
         self.overlong.append(len(long.model_dump_json(exclude_none=True)))
 
     @precondition(lambda self: not (self.copied or self.parked) and self.path.exists())
@@ -104,17 +108,34 @@ class Following(RuleBasedStateMachine):
     def read(self, max_bytes: int, keep: bool) -> None:
         self.take(max_bytes, keep)
 
-    def take(self, max_bytes: int, keep: bool) -> bool:
+    @rule(max_bytes=st.sampled_from([1, 300, 2000, 100_000]), lines=st.integers(1, 12))
+    def read_some_lines(self, max_bytes: int, lines: int) -> None:
+        self.take(max_bytes, True, lines)
+
+    def take(self, max_bytes: int, keep: bool, most: int | None = None) -> bool:
         chunk = self.log.read(self.position, max_bytes)
         if keep:  # otherwise the reader died before it kept anything, and reads the same again
-            self.position = Position.model_validate_json(chunk.position.model_dump_json())
-            self.seen += [id for id in ids([line.data for line in chunk.lines]) if not id.startswith("torn")]
-            self.aside += [aside.length for aside in chunk.set_aside]
+            position, lines, asides = chunk.position, chunk.lines, chunk.set_aside
+            whole = [n for n, line in enumerate(lines) if b'"record-' in line.data and ids([line.data])]
+            if most and whole:  # nothing behind one of the records was taken
+                line = lines[whole[:most][-1]]
+                position, lines = chunk.after(line), lines[: lines.index(line) + 1]
+                record = self.written.index(ids([line.data])[0])
+                asides = [aside for aside in asides if self.overlong_after[number_of(aside)] <= record]
+            self.position = Position.model_validate_json(position.model_dump_json())
+            self.seen += [id for id in ids([line.data for line in lines]) if not id.startswith("torn")]
+            self.aside += [aside.length for aside in asides]
         return chunk.at_end
 
     @invariant()
     def nothing_twice_or_out_of_order(self) -> None:
         assert self.seen == self.written[: len(self.seen)]
+
+
+def number_of(aside: Aside) -> int:
+    found = re.search(rb"overlong-(\d+)", aside.excerpt)
+    assert found
+    return int(found[1])
 
 
 TestFollowing = Following.TestCase

@@ -9,15 +9,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from firebreak.blocks.action import Action, ActionError
 from firebreak.blocks.champion_action import ChampionAction
 from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.promote_model import PromoteModel
 from firebreak.blocks.registry_errors import ModelRefused
 from firebreak.blocks.roll_back_model import RollBackModel
 from firebreak.blocks.store import Batch, Incident, Store
 from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.detectors.findings import ActorType
 from firebreak.flows.executor import execute
 from tests.blocks.registries import registry_at, tiny_model
 from tests.stores import Clock, finding
@@ -204,6 +207,43 @@ def test_a_version_that_cannot_be_loaded_is_not_put_into_service(
     row = run(store, incident, back, planned(store, incident, back))
     assert (row.state, registry.champion_number()) == (Outcome.FAILED, "2")
     assert "stays at version 2: model m version 1 is a pickle" in str(row.error)
+
+
+def test_a_version_without_probabilities_never_serves(store: Store, incident: Incident, mlflow_file: str) -> None:
+    from sklearn.svm import LinearSVC
+
+    registry = registry_at(mlflow_file)
+    for model in (tiny_model(), LinearSVC().fit([[0.0], [1.0]], ["a", "b"])):
+        registry.register(model, parameters={}, metrics={}, tags={})
+    registry.set_champion("1", None)
+    promote = PromoteModel(registry=registry)
+    row = run(store, incident, promote, planned(store, incident, promote, version=2, expected=1, approval="auto"))
+    assert (row.state, registry.champion_number()) == (Outcome.FAILED, "1")
+    assert "stays at version 1" in str(row.error)
+    assert "version 2 is a LinearSVC without predict_proba" in str(row.error)
+
+
+def dataset_incident(store: Store) -> Incident:
+    one = finding("w1", kind="drift", actor="tickets", actor_type=ActorType.DATASET, token_id=None)
+    return store.incidents.get(store.report(Batch(findings=[one]), "scan-drift").opened[0][0])
+
+
+@pytest.mark.parametrize("action", [RollBackModel, PromoteModel])
+def test_an_incident_of_another_models_dataset_moves_nothing(
+    store: Store, mlflow_file: str, action: type[ChampionAction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, incident = with_three_versions(mlflow_file), dataset_incident(store)
+    blocks = {"tickets": MonitoredDataset(registry=registry)}
+    monkeypatch.setattr(ChampionAction, "dataset", lambda _, name: blocks[name])
+    of_ours = action(registry=registry)
+    assert of_ours.plan(store, incident, {"version": 3, "expected": 2})
+    for its in (
+        None,
+        registry.model_copy(update={"model": "another"}),
+        registry.model_copy(update={"tracking_uri": SecretStr("http://127.0.0.1:9")}),
+    ):
+        blocks["tickets"] = MonitoredDataset(registry=its)
+        assert of_ours.plan(store, incident, {"version": 3, "expected": 2}) is None
 
 
 def test_while_another_moves_the_champion_nobody_else_does(

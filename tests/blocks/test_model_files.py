@@ -15,7 +15,7 @@ from firebreak.blocks.model_files import read_model, write_model
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.registry_errors import ModelRefused, RegistryError
 from firebreak.flows.router import built_in, predict
-from tests.blocks.registries import register, registry_at, tiny_model
+from tests.blocks.registries import point, register, registry_at, run_of, tiny_model
 
 pytest_plugins = ["tests.mlflow_server"]
 
@@ -64,24 +64,23 @@ def test_a_folder_is_a_model_when_it_holds_one_skops_file(registry: ModelRegistr
     write_model(built_in(), tmp_path / "model" / "model.skops")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.pkl").write_bytes(pickle.dumps(1))
-    client = registry._client
-    run = client.create_run("0").info
-    client.create_registered_model(registry.model)
+    client, run = registry._client, run_of(registry)
     for name in ("model", "other"):
         client.log_artifacts(run.run_id, str(tmp_path / name), name)
-        client.create_model_version(registry.model, f"{run.artifact_uri}/{name}", run.run_id, await_creation_for=0)
-    assert predict(registry.load_model(registry.get("1")), ["Where is my invoice?"])
-    with pytest.raises(ModelRefused, match=r"one skops file is needed, and there is model\.pkl"):
-        registry.load_model(registry.get("2"))
+    for source in (f"{run.artifact_uri}/model", f"{run.artifact_uri}/other", f"runs:/{run.run_id}/model"):
+        point(registry, source, run.run_id)
+    for number in ("2", "4"):
+        assert predict(registry.load_model(registry.get(number)), ["Where is my invoice?"])
+    with pytest.raises(ModelRefused, match="one skops file is needed, there are 0; register it"):
+        registry.load_model(registry.get("3"))
 
 
 def test_a_version_whose_file_is_gone_says_so(registry: ModelRegistry) -> None:
-    run = registry._client.create_run("0").info
-    registry._client.create_registered_model(registry.model)
-    source = f"{run.artifact_uri}/model.skops"
-    registry._client.create_model_version(registry.model, source, run.run_id, await_creation_for=0)
-    with pytest.raises(RegistryError, match="can't be asked for the file of version 1"):
-        registry.load_model(registry.get("1"))
+    run = run_of(registry)
+    point(registry, f"{run.artifact_uri}/gone.skops", run.run_id)
+    with pytest.raises(RegistryError, match="can't be asked for the file of version 2") as raised:
+        registry.load_model(registry.get("2"))
+    assert not isinstance(raised.value, ModelRefused)  # so that it is tried again
 
 
 def test_a_type_that_is_not_trusted_is_refused_before_it_is_registered(mlflow_file: str) -> None:

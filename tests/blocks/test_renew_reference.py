@@ -8,6 +8,7 @@ import pytest
 from firebreak.blocks.action import ActionError
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.parquet import frame_of_parquet
 from firebreak.blocks.renew_reference import RenewReference
 from firebreak.blocks.store import Batch, Incident, Store
 from firebreak.blocks.store.ledger import Outcome, Row, Step
@@ -34,8 +35,8 @@ class OnTheBench(RenewReference):
         assert name == DATASET
         return self.block
 
-    def model(self, version: str) -> Any:
-        assert version == "2"
+    def model(self, dataset: MonitoredDataset, version: str) -> Any:
+        assert (dataset, version) == (self.block, "2")
         return Constant()
 
 
@@ -69,13 +70,9 @@ def planned(store: Store, incident: Incident, action: OnTheBench, **parameters: 
 
 
 def rows(store: Store) -> Any:
-    from io import BytesIO
-
-    import pandas as pd
-
     now = store.drift.reference(DATASET)
     assert now
-    return pd.read_parquet(BytesIO(now.parquet))
+    return frame_of_parquet(now.parquet)
 
 
 def test_the_newest_rows_become_the_reference_once(store: Store, incident: Incident, action: OnTheBench) -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from firebreak.blocks.action import ActionError
+from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.start_retraining import StartRetraining
 from firebreak.blocks.store import Batch, Incident, RetrainingState, State, Store
 from firebreak.blocks.store.ledger import Outcome, Step
@@ -22,10 +24,14 @@ DAY = 24 * 3600
 
 
 class Quiet(StartRetraining):
-    """The real action; its signals are counted, not sent."""
+    """The real action, with the test's own dataset; its signals are counted, not sent."""
 
     _block_type_slug = "quiet-start-retraining"
     signals: list[tuple[int, str]] = Field(default_factory=list)
+    block: MonitoredDataset
+
+    def dataset(self, name: str) -> MonitoredDataset:
+        return self.block
 
     def signal(self, incident_id: int, dataset: str) -> None:
         self.signals.append((incident_id, dataset))
@@ -34,7 +40,8 @@ class Quiet(StartRetraining):
 @pytest.fixture
 def action(store: Store) -> Quiet:
     store.registers.put_policy(POLICY)
-    return Quiet()
+    registry = ModelRegistry(tracking_uri=SecretStr("sqlite:////nowhere/mlflow.db"))
+    return Quiet(block=MonitoredDataset(registry=registry))
 
 
 def drifted(store: Store, record: str, dataset: str = "tickets", actor_type: ActorType = ActorType.DATASET) -> Incident:
@@ -72,6 +79,11 @@ def test_nothing_is_planned_for_users_or_without_a_section_in_the_policy(store: 
     step = Step(action="start-retraining", target="tickets", parameters={"dataset": "tickets", "round": 0}, title="x")
     with pytest.raises(ActionError, match="the policy has no retraining section any more"):
         action.apply(store, incident, step)
+
+
+def test_nothing_is_planned_for_a_dataset_without_a_registry(store: Store, action: Quiet) -> None:
+    action.block = MonitoredDataset()
+    assert action.plan(store, drifted(store, "w1"), {}) is None
 
 
 def ask(store: Store, action: Quiet, record: str) -> int:

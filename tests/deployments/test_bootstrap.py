@@ -10,12 +10,15 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from firebreak.blocks.guard import Guard
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.model_endpoint import ModelEndpoint
+from firebreak.blocks.model_registry import ModelRegistry
+from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.store import Store
 from firebreak.deployments import bootstrap
 from firebreak.deployments.environment import MODEL_KEY
 from firebreak.deployments.home import Home
 from firebreak.deployments.simulated_model import MODELS
 from firebreak.deployments.system import System
+from firebreak.detectors.drift.spec import SHIPPED
 from firebreak.flows.shared import load_block
 
 pytestmark = pytest.mark.integration
@@ -26,8 +29,6 @@ URL = "http://127.0.0.1:9/v1"
 @pytest.fixture
 def client(prefect_server: System) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
-        for document in client.read_block_documents():
-            client.delete_block_document(document.id)
         yield client
 
 
@@ -119,6 +120,39 @@ def test_a_broken_policy_is_refused_and_the_old_one_stays(
     assert run(tmp_path, "--policy", str(policy)) == 0
     assert run(tmp_path) == 0  # without --policy, the person's policy stays
     assert everything(client, tmp_path)["policy"] == policy.read_text()
+
+
+def test_a_spec_that_cannot_be_used_is_refused_before_anything_is_done(
+    client: SyncPrefectClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, shipped = tmp_path / "mine.yml", SHIPPED.read_text()
+    for text, said in (
+        ("dataset: [", "not valid YAML"),
+        (shipped.replace("dataset: support-tickets", "dataset: parcels"), "bootstrap writes the block of support-tick"),
+        (shipped.replace("latency_ms:", "weight:"), "an interaction log has no 'weight'"),
+    ):
+        spec.write_text(text)
+        assert run(tmp_path / "home", "--dataset-spec", str(spec)) == 2
+        printed = capsys.readouterr()
+        assert str(spec) in printed.err
+        assert said in printed.err
+        assert printed.out == ""
+    spec.write_text(shipped)
+    assert run(tmp_path / "home", "--dataset-spec", str(spec)) == 0
+    dataset = load_block(MonitoredDataset, "support-tickets")
+    assert (dataset.spec, dataset.registry) == (spec, load_block(ModelRegistry))
+
+
+def test_another_registry_gets_a_router_of_its_own(client: SyncPrefectClient, tmp_path: Path) -> None:
+    assert run(tmp_path / "home") == 0
+    other = f"sqlite:///{tmp_path}/other/mlflow.db"
+    for _ in range(2):
+        assert run(tmp_path / "home", "--registry-url", other) == 0
+    registry = load_block(ModelRegistry)
+    assert registry.tracking_uri.get_secret_value() == other
+    assert [version.number for version in registry.versions()] == ["1"]
+    assert registry.champion_number() == "1"
+    assert other not in Home.at(tmp_path / "home").written.read_text()
 
 
 def test_no_server_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

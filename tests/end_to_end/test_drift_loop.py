@@ -2,7 +2,7 @@
 
 import pytest
 
-from firebreak.blocks.store import State
+from firebreak.blocks.store import RetrainingState, State
 from firebreak.blocks.store.approvals import Decision
 from firebreak.deployments import probes
 from firebreak.deployments.drift_sabotage import SABOTAGES
@@ -68,11 +68,14 @@ def again(play: Play) -> None:
 def promoting(play: Play) -> None:
     """The retraining, its approval cancelled and asked anew, its promotion without its action, and at last with it."""
     scenario = play.scenario
-    play.breaks("retrain", "the end of the retraining", patience=8)
+    play.breaks("retrain", "the end of the retraining", patience=15)
+    (asked,) = scenario.store.retrainings.of_incident(scenario.incident_id)
+    assert (asked.state, asked.attempts) == (RetrainingState.REQUESTED, 0)  # asked for, and no run has taken it
     play.undo("retrain")
     play.sabotage("ask-promotion")
     play.works("retrain")
-    play.breaks("ask-promotion", "the request for approval", patience=5)
+    play.breaks("ask-promotion", "the request for approval", patience=12)
+    assert scenario.store.approvals.of_incident(scenario.incident_id) == []
     play.undo("ask-promotion")
     play.works("ask-promotion")
 

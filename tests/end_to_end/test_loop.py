@@ -53,11 +53,11 @@ def finding_and_triage(play: Play) -> None:
     play.breaks("contain", "no quarantine")
     play.undo("contain")
 
-    play.breaks("triage", "triage of the incident", patience=3)
+    play.breaks("triage", "triage of the incident", patience=10)
     play.undo("triage")
     play.sabotage("ask")
     play.works("triage")
-    play.breaks("ask", "the request for approval", patience=5)
+    play.breaks("ask", "the request for approval", patience=12)
     play.undo("ask")
     play.works("ask")
 

@@ -19,18 +19,20 @@ from pydantic import SecretStr
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.model_registry import ModelRegistry, Version
 from firebreak.blocks.monitored_dataset import MonitoredDataset
+from firebreak.blocks.parquet import frame_of_parquet, parquet_of
 from firebreak.blocks.promote_model import PromoteModel
 from firebreak.blocks.renew_reference import RenewReference
 from firebreak.blocks.retraining_rules import RetrainingRules
 from firebreak.blocks.retraining_service import RetrainingService
 from firebreak.blocks.store import Batch, Lease, Retraining, State, Store
-from firebreak.blocks.store.ledger import Step, plan_digest
+from firebreak.blocks.store.approvals import Decision
+from firebreak.blocks.store.ledger import Outcome, Step, plan_digest
 from firebreak.detectors.findings import ActorType, Severity
 from firebreak.detectors.records import Record
+from firebreak.flows.executor import execute
 from firebreak.flows.planning import rows_of
 from firebreak.flows.retraining import Job
 from firebreak.flows.retraining_attempt import Means, work
-from firebreak.flows.training_data import read_reference
 from tests.stores import finding
 
 DATASET, TRAINER = "tickets", "tests.flows.retraining_bench.train"
@@ -66,11 +68,20 @@ def train_backwards(texts: list[str], labels: list[str]) -> Any:
 
 
 def train_badly(texts: list[str], labels: list[str]) -> Any:
-    raise MemoryError("no room for the matrix")
+    raise MemoryError(f"no room for {texts[0]}\nand {texts[1]}")
 
 
 def train_nothing(texts: list[str], labels: list[str]) -> Any:
     return "a model"
+
+
+def train_sure(texts: list[str], labels: list[str]) -> Any:
+    """A model that gives no probabilities."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    return make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, labels)
 
 
 def record(n: int, label: str | None, words: dict[str, str], **more: Any) -> Record:
@@ -98,7 +109,7 @@ class Bench:
         self.store = Store(f"sqlite:///{folder}/store.db", clock)
         self.registry = self.registry_of(ModelRegistry)
         self.log = InteractionLog(path=folder / "calls.jsonl")
-        self.dataset = MonitoredDataset(spec=folder / "spec.yml", log=self.log)
+        self.dataset = MonitoredDataset(spec=folder / "spec.yml", log=self.log, registry=self.registry)
         self.rules = RetrainingRules(trainer=TRAINER)
         self.service: RetrainingService | None = None
         self.tell: Callable[[float, str], None] = quiet
@@ -117,23 +128,23 @@ class Bench:
         model = train([r.prompt for r in old], [str(r.feedback) for r in old])
         version = self.registry.register(model, parameters={}, metrics={}, tags={}, report=None)
         self.registry.set_champion(version.number, None)
-        table = self.dataset.frame().head(40)
-        table.to_parquet(self.folder / "reference.parquet", index=False)
-        self.store.drift.renew(DATASET, (self.folder / "reference.parquet").read_bytes(), 40, "test", "the first rows")
+        self.store.drift.renew(DATASET, parquet_of(self.dataset.frame().head(40)), 40, "test", "the first rows")
         return self
 
     def ask(self) -> Retraining:
         """An incident whose plan has asked for a retraining and is at its end."""
         about: dict[str, Any] = {"kind": "drift", "actor": DATASET, "actor_type": ActorType.DATASET}
         one = finding(uuid4().hex, **about, severity=Severity.MEDIUM, token_id=None, origin=None)
+        one = one.model_copy(update={"cause": "population"})
         number = self.store.report(Batch(findings=[one]), "scan-drift").opened[0][0]
         steps = [Step(action="start-retraining", target=DATASET, title="Start retraining")]
-        plan = {"playbook": "retrain", "steps": [s.model_dump(mode="json") for s in steps], "round": 0}
+        plan: dict[str, Any] = {"playbook": "retrain", "cause": "population", "round": 0}
+        plan["steps"] = [s.model_dump(mode="json") for s in steps]
         digest = plan_digest(number, steps)
         self.store.incidents.move(number, State.TRIAGED, "triage", triage={**plan, "plan_digest": digest})
         self.store.incidents.move(number, State.RESPONDING, "respond")
         self.store.incidents.move(number, State.CONTAINED, "respond")
-        return self.store.retrainings.request(number, DATASET, "key", {"round": 0})
+        return self.store.retrainings.request(number, DATASET, steps[0].digest(number), {"round": 0})
 
     def job(self, lease: Lease, retraining: Retraining) -> Job:
         def service() -> RetrainingService:
@@ -144,9 +155,9 @@ class Bench:
 
     def action(self, name: str) -> Any:
         if name == "promote-model":
-            return PromoteModel(registry=self.registry)
+            return Promote(registry=self.registry, block=self.dataset)
         assert name == "renew-reference"
-        return Renew(block=self.dataset, registry=self.registry)
+        return Renew(block=self.dataset)
 
     def run(self, retraining: Retraining, **means: Any) -> str:
         """What a run of `retrain` does, without Prefect. Errors: whatever failed."""
@@ -159,7 +170,7 @@ class Bench:
     def reference_ids(self) -> list[str]:
         now = self.store.drift.reference(DATASET)
         assert now
-        return list(read_reference(now.parquet)["id"])
+        return list(frame_of_parquet(now.parquet)["id"])
 
 
 def untouched(bench: Bench) -> None:
@@ -181,20 +192,45 @@ def handed_over(bench: Bench, incident_id: int, version: str = "2") -> None:
     untouched(bench)
 
 
+def carried_out(bench: Bench, incident_id: int, approve: bool) -> list[Outcome]:
+    """What `respond` does with the plan once a person has decided."""
+    store = bench.store
+    incident = store.incidents.get(incident_id)
+    steps = [Step(**step) for step in (incident.triage or {})["steps"]]
+    digest, rows = rows_of(store, incident, steps)
+    store.incidents.move(incident_id, State.RESPONDING, "respond")
+    with store.lease(f"incident:{incident_id}", "respond") as lease:
+        assert lease
+        assert execute(store, incident, rows, bench.action, lease).waiting
+        store.approvals.ask(incident_id, digest, "run", store.now + timedelta(minutes=5))
+        decision = Decision.APPROVE if approve else Decision.REFUSE
+        store.approvals.decide(incident_id, digest, decision, "ada", "", [r.digest for r in rows])
+        execute(store, incident, rows, bench.action, lease)
+    return [store.ledger.row(row.digest).state for row in rows]
+
+
+class Promote(PromoteModel):
+    """The real action, with the test's own blocks."""
+
+    _block_type_slug = "promote-model-on-the-bench"
+
+    block: MonitoredDataset
+
+    def dataset(self, name: str) -> MonitoredDataset:
+        assert name == DATASET
+        return self.block
+
+
 class Renew(RenewReference):
     """The real action, with the test's own blocks."""
 
     _block_type_slug = "renew-reference-on-the-bench"
 
     block: MonitoredDataset
-    registry: ModelRegistry
 
     def dataset(self, name: str) -> MonitoredDataset:
         assert name == DATASET
         return self.block
-
-    def model(self, version: str) -> Any:
-        return self.registry.load_model(self.registry.get(version))
 
 
 def quiet(*_: object) -> None:

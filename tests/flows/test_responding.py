@@ -12,7 +12,7 @@ from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.quarantine_actor import QuarantineActor
 from firebreak.blocks.stop_workflow import StopWorkflow
-from firebreak.blocks.store import Batch, State, Store
+from firebreak.blocks.store import Batch, Incident, State, Store
 from firebreak.blocks.store.ledger import Outcome
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType, Evidence, Finding, Severity
@@ -86,6 +86,23 @@ def test_one_incident_that_fails_in_triage_holds_up_no_other_and_ends_with_a_per
     QuarantineActor().save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
     triage(again=bad)
     assert store.incidents.get(bad).state is State.TRIAGED
+
+
+def test_a_cause_that_is_found_while_triage_is_at_work_is_what_is_planned_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about: dict[str, Any] = {"kind": "drift", "severity": Severity.MEDIUM, "token_id": None, "origin": None}
+    about |= {"actor_type": ActorType.DATASET, "actor": "support-tickets"}
+    incident_id = opened(store, finding("w1", **about).model_copy(update={"cause": "unclear"}))
+
+    def meanwhile(store: Store, incident: Incident) -> dict[str, Any]:
+        store.report(Batch(findings=[finding("w2", **about).model_copy(update={"cause": "data"})]), "scan-drift")
+        return {"lines": [], "records": []}
+
+    monkeypatch.setattr("firebreak.flows.triage.context_of", meanwhile)
+    assert triage() == "1 triaged, 0 left to others or to the next run"
+    concluded = store.incidents.get(incident_id).triage or {}
+    assert (concluded["cause"], concluded["playbook"], concluded["round"]) == ("data", "tell-the-owner", 0)
 
 
 def test_an_automatic_plan_is_carried_out_verified_and_released(store: Store) -> None:

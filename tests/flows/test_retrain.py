@@ -1,25 +1,23 @@
 """A retraining from request to hand-over, on a real store and a real registry: refused, failed, killed, taken up."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from firebreak.blocks.parquet import frame_of_parquet
 from firebreak.blocks.retraining_rules import GateRules
 from firebreak.blocks.store import Batch, RetrainingState, State
-from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.database import connect
-from firebreak.blocks.store.ledger import Outcome, Step
+from firebreak.blocks.store.ledger import Outcome
 from firebreak.detectors.findings import Severity
-from firebreak.flows.executor import execute
-from firebreak.flows.planning import rows_of
-from firebreak.flows.retraining import DATA
+from firebreak.flows.retraining import DATA, registry_of
 from firebreak.flows.retraining_attempt import TRIES
-from firebreak.flows.retraining_errors import RetrainingFailed
-from firebreak.flows.training_data import read_reference
-from tests.flows.retraining_bench import DATASET, NEW, Bench, handed_over, record, untouched
+from firebreak.flows.retraining_errors import RetrainingFailed, RetrainingRefused
+from firebreak.flows.trainers import predictions
+from firebreak.flows.training_data import Rows
+from tests.flows.retraining_bench import DATASET, NEW, Bench, carried_out, handed_over, record, untouched
 from tests.stores import finding
 
 TRAINERS = "tests.flows.retraining_bench."
@@ -41,30 +39,13 @@ def test_a_better_model_is_put_forward_and_the_incident_says_so(bench: Bench) ->
     done = bench.store.retrainings.get(asked.id)
     assert (done.state, done.detail["version"]) == (RetrainingState.HANDED_OVER, "2")
     version = bench.registry.get("2")
-    assert version.tags["firebreak.retraining"] == str(asked.id)
+    assert version.tags["firebreak.retraining"] == asked.uuid
     assert version.metrics["candidate_accuracy_recent"] > version.metrics["champion_accuracy_recent"]
     (exhibit,) = [e for e in bench.store.incidents.evidence(asked.incident_id) if e.name == DATA]
     assert version.tags["firebreak.data_sha256"] == exhibit.sha256 == done.detail["data"]
     assert exhibit.body["rows"] == {"train": 112, "recent": 48, "reference": 40}
     assert "ticket 7" not in str(exhibit.body)
     assert bench.run(asked) == f"retraining {asked.id} is handed-over"
-
-
-def carried_out(bench: Bench, incident_id: int, approve: bool) -> list[Outcome]:
-    """What `respond` does with the plan once a person has decided."""
-    store = bench.store
-    incident = store.incidents.get(incident_id)
-    steps = [Step(**step) for step in (incident.triage or {})["steps"]]
-    digest, rows = rows_of(store, incident, steps)
-    store.incidents.move(incident_id, State.RESPONDING, "respond")
-    with store.lease(f"incident:{incident_id}", "respond") as lease:
-        assert lease
-        assert execute(store, incident, rows, bench.action, lease).waiting
-        store.approvals.ask(incident_id, digest, "run", store.now + timedelta(minutes=5))
-        decision = Decision.APPROVE if approve else Decision.REFUSE
-        store.approvals.decide(incident_id, digest, decision, "ada", "", [r.digest for r in rows])
-        execute(store, incident, rows, bench.action, lease)
-    return [store.ledger.row(row.digest).state for row in rows]
 
 
 def test_approved_it_serves_and_the_reference_is_what_it_would_have_said(bench: Bench) -> None:
@@ -75,7 +56,7 @@ def test_approved_it_serves_and_the_reference_is_what_it_would_have_said(bench: 
     assert bench.reference_ids() == [f"r{n:04}" for n in range(160, 200)]
     now = bench.store.drift.reference(DATASET)
     assert now
-    table = read_reference(now.parquet)
+    table = frame_of_parquet(now.parquet)
     assert list(table["router_label"]) == list(table["feedback"])  # the log has "bug" everywhere
     assert set(table["router_version"]) == {"2"}
 
@@ -126,6 +107,7 @@ def ended(bench: Bench, asked_id: int, how: RetrainingState, why: str) -> None:
         ({"trainer": TRAINERS + "absent"}, "can't be imported: AttributeError"),
         ({"trainer": TRAINERS + "DATASET"}, "is a str, not a function"),
         ({"trainer": TRAINERS + "train_nothing"}, "gave back a str without predict()"),
+        ({"trainer": TRAINERS + "train_sure"}, "gave back a Pipeline without predict_proba()"),
     ],
 )
 def test_what_may_not_pass_is_refused_with_its_reason_and_a_person_is_asked(
@@ -149,10 +131,13 @@ def test_a_failure_is_tried_again_and_ends_with_a_person(bench: Bench) -> None:
     asked = bench.ask()
     for attempt in range(1, TRIES + 1):
         assert bench.store.incidents.get(asked.incident_id).state is State.CONTAINED
-        with pytest.raises(RetrainingFailed, match="raised MemoryError: no room for the matrix"):
+        with pytest.raises(RetrainingFailed, match=r"raised MemoryError in train_badly \(retraining_bench.py, line"):
             bench.run(asked)
         assert bench.store.retrainings.get(asked.id).attempts == attempt
-    ended(bench, asked.id, RetrainingState.FAILED, "no room for the matrix")
+    ended(bench, asked.id, RetrainingState.FAILED, "raised MemoryError in train_badly")
+    store = bench.store
+    told = [store.retrainings.get(asked.id).detail, *(e.detail for e in store.incidents.timeline(asked.incident_id))]
+    assert "no room" not in str(told)  # what it says quotes the tickets
 
 
 def test_attacked_records_are_not_learned(bench: Bench) -> None:
@@ -180,7 +165,7 @@ def test_while_the_incident_is_in_other_hands_everything_made_is_kept(bench: Ben
 def test_a_closed_incident_or_a_withdrawn_request_ends_it(bench: Bench) -> None:
     asked = bench.ask()
     bench.store.incidents.move(asked.incident_id, State.RESOLVED, "ada")
-    assert bench.run(asked) == f"retraining {asked.id} is withdrawn"
+    assert bench.run(asked) == f"retraining {asked.id} is withdrawn: the incident is resolved"
     untouched(bench)
 
     again = bench.ask()
@@ -207,3 +192,21 @@ def test_a_champion_that_changed_since_is_compared_with_again(bench: Bench) -> N
     assert ": refused: recent rows (48): +0.0%" in bench.run(asked)
     assert bench.registry.champion_number() == "3"
     assert bench.store.incidents.get(asked.incident_id).state is State.NEEDS_PERSON
+
+
+def test_without_a_registry_on_its_block_a_dataset_has_no_model_to_retrain(bench: Bench) -> None:
+    assert registry_of(bench.dataset) is bench.registry
+    bare = bench.dataset.model_copy(update={"registry": None})
+    with pytest.raises(RetrainingRefused, match="dataset tickets names no model registry; set `registry` on its block"):
+        registry_of(bare)
+
+
+def test_a_model_that_raises_says_where_and_nothing_of_the_texts(bench: Bench) -> None:
+    class Broken:
+        def predict(self, texts: list[str]) -> list[str]:
+            raise ValueError(f"can't read {texts[0]}")
+
+    with pytest.raises(
+        RetrainingFailed, match=r"^a Broken raised ValueError in predict \(test_retrain.py, line \d+\)$"
+    ):
+        predictions(Broken(), Rows(("r1",), ("a ticket",), ("bug",)))

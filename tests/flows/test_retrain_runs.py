@@ -15,6 +15,7 @@ from firebreak.blocks.promote_model import PromoteModel
 from firebreak.blocks.renew_reference import RenewReference
 from firebreak.blocks.store import RetrainingState, State
 from firebreak.blocks.store.database import connect
+from firebreak.blocks.store.drift_schema import retrainings
 from firebreak.deployments.system import System
 from firebreak.flows.retraining import DATA
 from tests.flows.retraining_bench import DATASET, Bench, handed_over, untouched
@@ -65,7 +66,8 @@ def test_killed_anywhere_the_next_run_finishes_with_one_version_and_one_plan(ben
 def test_a_plan_that_was_written_before_its_run_died_is_said_to_be_handed_over(bench: Bench) -> None:
     asked = bench.ask()
     bench.run(asked)
-    bench.store.retrainings.set(asked.id, state=RetrainingState.RUNNING)
+    with connect(f"sqlite:///{bench.folder}/store.db").begin() as conn:
+        conn.execute(retrainings.update().values(state=RetrainingState.RUNNING))
     assert bench.run(asked) == f"retraining {asked.id} is handed-over"
     handed_over(bench, asked.incident_id)
 
@@ -73,6 +75,7 @@ def test_a_plan_that_was_written_before_its_run_died_is_said_to_be_handed_over(b
 @pytest.mark.integration
 def test_as_a_flow_it_loads_its_blocks_shows_its_steps_and_hands_over(bench: Bench, prefect_server: System) -> None:
     from firebreak.flows.retrain import retrain
+    from firebreak.flows.triage import triage
 
     saved = {
         "firebreak": (
@@ -112,3 +115,10 @@ def test_as_a_flow_it_loads_its_blocks_shows_its_steps_and_hands_over(bench: Ben
             "hand over the promotion",
         ]
     )
+    before = bench.store.incidents.get(asked.incident_id).triage or {}
+    for state in (State.RESPONDING, State.NEEDS_PERSON):  # as when nobody answered in time
+        bench.store.incidents.move(asked.incident_id, state, "respond")
+    assert triage(again=asked.incident_id) == "1 triaged, 0 left to others or to the next run"
+    again = bench.store.incidents.get(asked.incident_id).triage or {}
+    assert (again["steps"], again["retraining"], again["round"]) == (before["steps"], asked.id, 2)
+    assert f"retraining {asked.id} made version 2: " in str(again["context"]["lines"])

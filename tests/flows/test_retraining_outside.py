@@ -15,7 +15,7 @@ from firebreak.blocks.retraining_service import RetrainingService
 from firebreak.blocks.store import Batch, RetrainingState, State
 from firebreak.blocks.store.database import connect
 from firebreak.flows.retraining_errors import RetrainingFailed
-from tests.flows.retraining_bench import Bench, quiet, train, train_backwards
+from tests.flows.retraining_bench import Bench, quiet, train, train_backwards, train_sure
 from tests.stores import finding
 
 
@@ -94,7 +94,7 @@ def test_a_killed_run_follows_the_same_job_and_its_version_passes_the_gate(train
     with pytest.raises(Killed):
         bench.run(asked)
     bench.tell = quiet
-    assert bench.store.retrainings.get(asked.id).detail["job"] == f"firebreak-retraining-{asked.id}"
+    assert bench.store.retrainings.get(asked.id).detail["job"] == f"firebreak-retraining-{asked.uuid}"
     assert bench.registry.champion_number() == "1"
     trainer.finish()
     assert bench.run(asked) == f"retraining {asked.id}: version 2 is put forward for promotion"
@@ -124,6 +124,39 @@ def test_a_version_that_is_no_new_one_is_refused(trainer: Trainer, version: str,
     asked = trainer.bench.ask()
     assert why in trainer.bench.run(asked)
     assert trainer.bench.store.incidents.get(asked.incident_id).state is State.NEEDS_PERSON
+
+
+def test_a_version_that_was_there_before_the_job_is_refused(trainer: Trainer) -> None:
+    model = train(["an invoice", "a crash"], ["billing", "bug"])
+    old = trainer.bench.registry.register(model, parameters={}, metrics={}, tags={}, report=None)
+    trainer.answer = {"state": "succeeded", "version": old.number}
+    asked = trainer.bench.ask()
+    assert "names version 2, made at " in trainer.bench.run(asked)
+    assert trainer.bench.store.retrainings.get(asked.id).state is RetrainingState.REFUSED
+
+
+def test_a_service_that_was_faster_than_our_note_of_its_job_is_believed(trainer: Trainer) -> None:
+    bench, asked = trainer.bench, trainer.bench.ask()
+    start = trainer.start
+
+    def at_once(key: str, request: dict[str, Any]) -> dict[str, Any]:
+        answer = start(key, request)
+        trainer.finish()
+        return answer
+
+    trainer.start = at_once  # type: ignore[method-assign]
+    assert bench.run(asked) == f"retraining {asked.id}: version 2 is put forward for promotion"
+
+
+def test_a_version_without_probabilities_is_refused(trainer: Trainer) -> None:
+    trainer.learn = train_sure
+    bench, asked = trainer.bench, trainer.bench.ask()
+    trainer.answer = {"state": "failed", "reason": "no\nmachine"}
+    with pytest.raises(RetrainingFailed, match="failed: no machine"):
+        bench.run(asked)
+    trainer.answer = None
+    trainer.finish()
+    assert "model version 2: it is a Pipeline without predict_proba()" in bench.run(asked)
 
 
 def test_a_job_without_an_end_fails(trainer: Trainer) -> None:

@@ -178,6 +178,22 @@ def test_a_champion_that_is_no_skops_file_is_fetched_once_and_never_serves(
         fresh.current()
 
 
+def test_a_champion_without_probabilities_never_serves(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    served.champion("1")
+    assert served.version() == "1"
+    assert served.registry
+    unsure = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(*read_tickets())
+    served.registry.register(unsure, parameters={}, metrics={}, tags={})
+    served.champion("3")  # as another program may set it
+    assert [served.version(40) for _ in range(2)] == ["1", "1"]
+    assert served.loads == 2
+    assert "version 3 is a Pipeline without predict_proba" in caplog.text
+
+
 def test_a_process_that_never_reached_the_registry_says_so_and_does_not_guess() -> None:
     nobody = ModelRegistry(tracking_uri=SecretStr(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(RegistryUnreachable):

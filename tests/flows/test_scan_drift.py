@@ -14,13 +14,14 @@ import yaml
 
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.monitored_dataset import MonitoredDataset
-from firebreak.blocks.store import Lease, LeaseLost, State, Store
+from firebreak.blocks.registry_errors import RegistryUnreachable
+from firebreak.blocks.store import JudgedWindow, Lease, LeaseLost, State, Store
 from firebreak.blocks.store.database import connect
 from firebreak.detectors.drift.frames import FrameError
-from firebreak.detectors.drift.spec import SHIPPED, DatasetSpec, SpecError
+from firebreak.detectors.drift.spec import SHIPPED, DatasetSpec
 from firebreak.detectors.findings import ActorType
 from firebreak.detectors.records import Record
-from firebreak.flows.drift_page import page, sparkline
+from firebreak.flows.drift_page import page
 from firebreak.flows.drift_recovery import settle_recovered
 from firebreak.flows.drift_scanning import DriftStep, next_window
 
@@ -119,7 +120,7 @@ def test_drift_that_persists_is_one_incident_with_columns_direction_and_report(
     assert column["score"] > column["threshold"] == 0.1
     assert (column["direction"], column["reference_rows"], column["current_rows"]) == ("up", 200, 100)
     report = Path(found[0].detail["report"])
-    assert report.parent == tmp_path / "reports"
+    assert report.parent == tmp_path / "reports" / "support-tickets"
     assert report.stat().st_mode & 0o077 == 0
     assert "prompt_length" in report.read_text(encoding="utf-8")
     assert store.holds.all() == []
@@ -145,8 +146,66 @@ def test_it_recovers_by_itself_and_the_incident_ends(store: Store, dataset: Moni
     assert store.incidents.get(incident.id).state is State.RESOLVED
 
 
-def settle_recovered_quietly(store: Store, spec: DatasetSpec, window: object) -> list[str]:
-    return settle_recovered(store, spec, window, lambda incident_id: None)  # type: ignore[arg-type]
+def settle_recovered_quietly(store: Store, spec: DatasetSpec, window: JudgedWindow) -> list[str]:
+    return settle_recovered(store, spec, window, lambda incident_id: None)
+
+
+def test_broken_data_is_over_when_it_is_mended_and_two_sightings_far_apart_are_no_trouble(
+    store: Store, dataset: MonitoredDataset, lease: Lease
+) -> None:
+    def without_latency(found: Iterator[Record]) -> Iterator[Record]:
+        return (record.model_copy(update={"latency_ms": None}) for record in found)
+
+    name = "quality missing latency_ms"
+    write(dataset, records(200, seed=1))
+    write(dataset, without_latency(records(100, seed=2, first=200)))
+    write(dataset, records(300, seed=3, first=300))
+    write(dataset, without_latency(records(300, seed=4, first=600)))
+    write(dataset, records(200, seed=5, first=900))
+    windows = [step.window for step in scan(store, dataset, lease) if step.window]
+    assert [name in w.confirmed for w in windows] == [False] * 5 + [True, True, True, False]
+    assert windows[5].cause
+    assert windows[5].cause["cause"] == "data"
+    (incident,) = store.incidents.in_states()
+    assert incident.cause == "data"
+
+
+def test_a_column_without_a_verdict_is_neither_drifted_nor_clear(
+    store: Store, dataset: MonitoredDataset, lease: Lease
+) -> None:
+    write(dataset, records(200, seed=1))
+    write(dataset, records(200, seed=2, first=200, length=90))
+    unlabelled = (r.model_copy(update={"feedback": None}) for r in records(100, seed=3, first=400))
+    write(dataset, unlabelled)
+    *_, last = [step.window for step in scan(store, dataset, lease) if step.window]
+    assert "column feedback" not in last.drifted
+    assert last.drifted["column prompt_length"] is False
+
+
+def test_a_registry_that_is_away_keeps_no_drift_from_being_written(
+    store: Store, dataset: MonitoredDataset, lease: Lease
+) -> None:
+    def away(spec: DatasetSpec, window: pd.DataFrame) -> None:
+        raise RegistryUnreachable("the model registry is away")
+
+    write(dataset, records(200, seed=1))
+    write(dataset, records(200, seed=2, first=200, length=90))
+    steps = [next_window(store, dataset, lease, away) for _ in range(3)]
+    assert steps[-1].window is not None
+    assert (steps[-1].window.cause or {})["cause"] == "unclear"
+    assert "RegistryUnreachable" in (steps[-1].window.cause or {})["reasons"][0]
+    assert [incident.cause for incident in store.incidents.in_states()] == ["unclear"]
+
+
+def test_a_page_that_cannot_be_written_loses_no_finding(
+    store: Store, dataset: MonitoredDataset, lease: Lease, tmp_path: Path
+) -> None:
+    (tmp_path / "reports").write_text("a file where the folder should be")
+    write(dataset, records(200, seed=1))
+    write(dataset, records(200, seed=2, first=200, length=90))
+    scan(store, dataset, lease)
+    assert [w.report for w in store.drift.windows("support-tickets")] == [None, None]
+    assert len(store.incidents.in_states()) == 1
 
 
 def test_rotation_in_the_middle_of_a_window_loses_and_doubles_nothing(
@@ -253,16 +312,3 @@ def test_a_file_is_scanned_as_it_grows(store: Store, lease: Lease, tmp_path: Pat
     assert [w.confirmed for w in store.drift.windows("orders")] == [[], [], ["column amount"]]
     (incident,) = store.incidents.in_states()
     assert (incident.workflow, incident.actor) == ("pricing", "orders")
-
-
-def test_a_log_source_without_a_log_and_a_broken_spec_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="set `log` on this block"):
-        MonitoredDataset().definition()
-    (tmp_path / "broken.yml").write_text("dataset: x\ncolums: {}\n")
-    with pytest.raises(SpecError, match=r"broken\.yml.*colums"):
-        MonitoredDataset(spec=tmp_path / "broken.yml").definition()
-
-
-@pytest.mark.parametrize(("scores", "shown"), [([0, 0.1, 0.2, None, 9], "▁▅█·█"), ([], ""), ([0.05], "▃")])
-def test_a_chart_is_one_bar_a_window_with_the_threshold_at_half_height(scores: list[float | None], shown: str) -> None:
-    assert sparkline(scores, 0.1) == shown

@@ -54,7 +54,6 @@ def test_the_oldest_train_the_newest_test_and_the_reference_is_a_test_of_its_own
         ({}, Excluded(record_ids=frozenset({"r001", "r050"})), "excluded by an incident", 2),
         ({}, Excluded(users=frozenset({"u1"})), "excluded by an incident", 20),
         ({"token_id": lambda n: "t" if n < 9 else None}, Excluded(tokens=frozenset("t")), "excluded by an incident", 9),
-        ({"trusted": lambda n: n >= 5}, NOBODY, "untrusted", 5),
     ],
 )
 def test_what_may_not_be_learned_is_left_out_and_counted(

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-DEFAULT_ROWS, FEWEST_ROWS = 16_000, 5_600
+DEFAULT_ROWS, FEWEST_ROWS = 16_000, 1_500
+WHOLE_ROWS = 5_600  # of a table that has room for the longest periods
+PERIODS = ((800, 1500), (300, 1001), (200, 1001))  # rows of training, reference and current period: from, to
+SHORTEST = 150
 
 # One phrase a line; [a/b] is a choice, {name} a slot below.
 QUEUES = {
@@ -135,6 +138,12 @@ def _filled(slot: str, rng: np.random.Generator) -> str:
 
 def made_up_word(rng: np.random.Generator) -> str:
     return "".join(rng.choice(list("bdfgklmnprstvz")) + rng.choice(list("aeiou")) for _ in range(rng.integers(2, 5)))
+
+
+def periods(rows: int, rng: np.random.Generator) -> list[int]:
+    """The rows of training, reference and current period; of a table with fewer than WHOLE_ROWS rows, fewer."""
+    scale = min(1.0, rows / WHOLE_ROWS)
+    return [int(rng.integers(max(SHORTEST, int(scale * least)), int(scale * most))) for least, most in PERIODS]
 
 
 def recorded(tickets: pd.DataFrame, version: str, model: Any, share: float, rng: np.random.Generator) -> pd.DataFrame:

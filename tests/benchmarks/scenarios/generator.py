@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from firebreak.detectors.drift import spec as specs
 from firebreak.detectors.drift.spec import DatasetSpec, read_spec
-from tests.benchmarks.scenarios import made_up_word, recorded
+from tests.benchmarks.scenarios import made_up_word, periods, recorded
 
 KINDS = ("model", "population", "data", "none")
 SHIPPED_SPEC = Path(specs.__file__).parents[1] / "datasets" / "support_tickets.yml"
@@ -59,7 +59,7 @@ def scenarios(tickets: pd.DataFrame, each: int, seed: int) -> Iterator[Scenario]
 
 def make(kind: str, number: int, tickets: pd.DataFrame, rng: np.random.Generator) -> Scenario:
     """Training, reference and current period follow one another, beginning anywhere in the table."""
-    trained, kept, rows = (int(rng.integers(*span)) for span in ((800, 1500), (300, 1001), (200, 1001)))
+    trained, kept, rows = periods(len(tickets), rng)
     start = int(rng.integers(0, max(1, len(tickets) - trained - kept - 3 * rows)))
     stretch = tickets.iloc[start : start + trained + kept + 3 * rows].reset_index(drop=True)
     strength, share, how = float(rng.uniform(0.3, 1.0)), float(rng.choice(LABEL_SHARES)), "steady"
@@ -71,7 +71,8 @@ def make(kind: str, number: int, tickets: pd.DataFrame, rng: np.random.Generator
         now = coming.iloc[:rows]
     training, period = before.iloc[:-kept], before.iloc[-kept:]
     former = router(training.text, training.label)
-    champion, replaced = router(training.text[60:], training.label[60:]), bool(rng.random() < 0.3)
+    early = min(60, trained // 13)
+    champion, replaced = router(training.text[early:], training.label[early:]), bool(rng.random() < 0.3)
     if kind == "model":
         how, strength, champion = bad_version(number, training, former, now, strength, rng)
         replaced = True

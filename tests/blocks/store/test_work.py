@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from firebreak.blocks.store import Batch, IllegalTransition, LeaseLost, State, Store, UnknownIncident
+from firebreak.blocks.store import Batch, IllegalTransition, IncidentMoved, LeaseLost, State, Store, UnknownIncident
 from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.leases import acquire
 from firebreak.blocks.store.ledger import Outcome, Step, plan_digest
@@ -48,6 +48,14 @@ def test_an_illegal_step_changes_nothing(store: Store, incident_id: int) -> None
     assert store.incidents.get(incident_id).state is State.OPEN
     with pytest.raises(UnknownIncident):
         store.incidents.move(999, State.TRIAGED, "test")
+
+
+def test_a_step_meant_for_another_state_changes_nothing(store: Store, incident_id: int) -> None:
+    with pytest.raises(IncidentMoved, match="is open, not contained"):
+        store.incidents.move(incident_id, State.TRIAGED, "test", expected=State.CONTAINED)
+    assert store.incidents.get(incident_id).state is State.OPEN
+    store.incidents.move(incident_id, State.TRIAGED, "test", expected=State.OPEN)
+    assert store.incidents.get(incident_id).state is State.TRIAGED
 
 
 def test_evidence_is_kept_once_with_its_hash(store: Store, incident_id: int) -> None:

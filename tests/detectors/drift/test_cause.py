@@ -208,6 +208,26 @@ def test_texts_cut_at_one_length_are_the_data() -> None:
     assert asked(same).cause is not Cause.DATA, "one text sent by many"
 
 
+@pytest.mark.parametrize(
+    "wording",
+    [
+        "My voice bundle order VB-{:08} was not activated",
+        "Not activated: my voice bundle order VB-{:08}",
+        "{:08} is a voice bundle that was not activated",
+    ],
+)
+@pytest.mark.parametrize("others", ["", " and I asked the other day as well, twice in fact, and nobody has answered"])
+def test_a_flood_of_one_new_kind_of_text_is_not_cut(wording: str, others: str) -> None:
+    now = answered(2, 0.0)
+    flood = pd.Series([wording.format(12345678 + 7919 * row) for row in now.index], dtype=object)
+    flooded = now.assign(text=flood.where(now.index % 4 == 0, now["text"] + others))
+    assert asked(flooded).cause is Cause.POPULATION
+
+
+def test_a_column_that_nobody_looks_at_explains_no_drift() -> None:
+    assert asked(answered(2, 0.4), faults=[fault("note", "schema")]).cause is Cause.MODEL
+
+
 def test_numbers_that_no_longer_go_together_are_the_data() -> None:
     now = answered(2, 0.0)
     assert asked(now.assign(tokens=now["tokens"].sample(frac=1, random_state=1).to_numpy())).cause is Cause.DATA

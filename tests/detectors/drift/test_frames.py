@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firebreak.detectors.drift.frames import COLUMNS, FrameError, frame_of, labels, read_table, unreadable_in, windows
+from firebreak.detectors.drift.columns import COLUMNS
+from firebreak.detectors.drift.frames import FrameError, frame_of, labels, read_table, unreadable_in, windows
 from firebreak.detectors.drift.spec import DatasetSpec, parse_spec
 from firebreak.detectors.records import Origin, Part, Record
 
@@ -120,7 +121,11 @@ def test_a_csv_is_typed_by_the_spec(tmp_path: Path) -> None:
     assert frame["region"].tolist() == ["north", None, "NA", "south"]  # NA is a label, an empty cell is none
     assert frame["amount"].isna().tolist() == [True, False, False, True]
     assert "unused" not in frame
-    assert frame.attrs == {"set_aside": 1, "unreadable": {"amount": {"count": 2, "first": "twelve"}}}
+    assert frame.attrs == {
+        "set_aside": 1,
+        "unreadable": {"amount": {"count": 2, "first": "twelve"}},
+        "extra": ("unused",),
+    }
     assert [unreadable_in(window) for window in windows(frame, 3)] == [{"amount": {"count": 1, "first": "twelve"}}]
 
 
@@ -134,6 +139,26 @@ def test_a_parquet_file_is_read_as_the_csv_is(tmp_path: Path) -> None:
     assert frame["amount"].tolist()[1] == 1.5
     assert frame.attrs["unreadable"] == {"amount": {"count": 1, "first": "?"}}
     pd.testing.assert_frame_equal(read_table(spec_for(tmp_path / "none.csv"), table), frame)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_who_asked_is_kept_and_other_columns_are_named(tmp_path: Path, kind: str) -> None:
+    table = tmp_path / f"claims.{kind}"
+    rows = pd.DataFrame(
+        {"id": ["a", "b"], "time": ["2026-01-01", "2026-01-02"], "user": [7, 8], "token_id": ["k", None]}
+    )
+    rows = rows.assign(**{f"more {n}": 1 for n in range(30)}, **{"x" * 90: 1, "b\x1b[1m": 1}, amount=3.0)
+    rows = rows[[*reversed(rows.columns)]]
+    if kind == "csv":
+        rows.to_csv(table, index=False)
+    else:
+        rows.to_parquet(table, index=False)
+    frame = read_table(spec_for(table, kind))
+    assert sorted(frame) == ["amount", "id", "time", "token_id", "user"]
+    assert frame["user"].tolist() == ["7", "8"]
+    assert frame["token_id"].tolist() == ["k", None]
+    assert frame.attrs["extra"][:3] == ("b\ufffd[1m", "x" * 59 + "…", "more 29")
+    assert len(frame.attrs["extra"]) == 20
 
 
 def test_a_missing_column_stays_missing(tmp_path: Path) -> None:

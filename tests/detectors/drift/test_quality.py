@@ -1,12 +1,14 @@
 """Data quality, by the real Evidently: each fault where it is, none where nothing is wrong, never an exception."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from firebreak.detectors.drift.frames import UNREADABLE
+from firebreak.blocks.parquet import frame_of_parquet, parquet_of
+from firebreak.detectors.drift.frames import UNREADABLE, read_table
 from firebreak.detectors.drift.quality import QualityFault, check_quality
 from firebreak.detectors.drift.spec import DatasetSpec, parse_spec
 
@@ -133,6 +135,27 @@ def test_the_schema() -> None:
     assert {key: fault.seen for key, fault in checked(twice).items()} == {
         ("length", "schema"): "2 columns of this name"
     }
+
+
+def test_a_new_column_is_told_once_where_the_reference_can_tell(tmp_path: Path) -> None:
+    spec = _spec(SPEC)
+
+    def table(name: str, **more: Any) -> pd.DataFrame:
+        rows = tickets(200, 1).assign(time=pd.date_range("2026-05-01", periods=200, tz="UTC"), note="x", **more)
+        rows.to_csv(tmp_path / name, index=False)
+        return read_table(spec, tmp_path / name)
+
+    reference = frame_of_parquet(parquet_of(table("before.csv")))  # as the store keeps it
+    assert {fault.column for fault in check_quality(spec, reference, table("same.csv"))} == set()
+    hostile = "<b>\n" + "x" * 100
+    new = table("new.csv", age=1, **{hostile: 2})
+    found = {fault.column or "": fault for fault in check_quality(spec, reference, new)}
+    assert [name[:8] for name in found] == ["age", "<b>\ufffdxxxx"]
+    assert {(fault.check, fault.title[-10:]) for fault in found.values()} == {("schema", "new column")}
+    assert max(map(len, found)) <= 60
+    for silent in ({}, {"extra": [f"c{n}" for n in range(20)]}):  # it can't tell: none known, or more than are kept
+        reference.attrs = silent
+        assert check_quality(spec, reference, new) == ()
 
 
 def test_cells_that_held_no_number_are_told() -> None:

@@ -1,4 +1,4 @@
-"""Drift: references, judged windows, retrainings, and an incident's cause."""
+"""Drift: references, judged windows, retrainings, an incident's cause, and the records that findings accuse."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,9 +7,11 @@ revision = "0002"
 down_revision = "0001"
 
 
+_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
 def _id() -> "sa.Column[int]":
-    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    return sa.Column("id", kind, autoincrement=True, nullable=False)
+    return sa.Column("id", _INTEGER, autoincrement=True, nullable=False)
 
 
 def upgrade() -> None:
@@ -45,12 +47,12 @@ def upgrade() -> None:
         sa.Column("report", sa.Text(), nullable=True),
         sa.Column("judged_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("dataset", "first_record", "last_record"),
+        sa.UniqueConstraint("dataset", "first_record", "last_record", "began_at"),
     )
     op.create_table(
         "retrainings",
         _id(),
-        sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("incident_id", _INTEGER, nullable=False),
         sa.Column("dataset", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -64,3 +66,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("incident_id", "key"),
     )
     op.create_index("ix_retrainings_dataset", "retrainings", ["dataset", "requested_at"], unique=False)
+    accused = op.create_table(
+        "accused",
+        sa.Column("incident_id", _INTEGER, nullable=False),
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("incident_id", "record_id"),
+    )
+    findings = sa.table("findings", sa.column("incident_id"), sa.column("body", sa.JSON()))
+    known = sa.select(findings.c.incident_id, findings.c.body["record_id"].as_string()).distinct()
+    op.execute(accused.insert().from_select(["incident_id", "record_id"], known))
