@@ -124,7 +124,7 @@ def newest(frame: "pd.DataFrame", spec: DatasetSpec, excluded: Excluded) -> "pd.
     table = frame[~accused(frame, spec, excluded)].tail(spec.reference.rows).reset_index(drop=True)
     if len(table) < spec.minimum_sample:
         raise ValueError(f"{len(table)} rows can be used, minimum_sample is {spec.minimum_sample}; wait for more")
-    table.attrs = {}
+    table.attrs = {name: frame.attrs[name] for name in ("extra",) if name in frame.attrs}
     return table
 
 

@@ -89,7 +89,7 @@ def put_documents(documents: Documents, home: Home, args: argparse.Namespace) ->
     yield "promote-model", documents.put(PromoteModel(registry=registry))
     yield "start-retraining", documents.put(StartRetraining())
     yield "renew-reference", documents.put(RenewReference())
-    spec = args.dataset_spec.resolve() if args.dataset_spec else None
+    spec = args.dataset_spec.resolve() if args.dataset_spec else _dataset_spec(documents)
     log = documents.load(InteractionLog)
     dataset = MonitoredDataset(spec=spec, log=log, reports=home.reports, registry=registry)
     yield "monitored-dataset", documents.put(dataset, DATASET)
@@ -105,6 +105,12 @@ def _registry_url(documents: Documents, home: Home) -> str:
     """The one already stored stays, as the store's does."""
     now = documents.find("model-registry")
     return f"sqlite:///{home.registry}" if now is None else str(now.data["tracking_uri"])
+
+
+def _dataset_spec(documents: Documents) -> Path | None:
+    """The one already stored stays; None: the shipped one."""
+    now = documents.find("monitored-dataset", DATASET)
+    return Path(now.data["spec"]) if now is not None and now.data.get("spec") else None
 
 
 def put_router(registry: ModelRegistry, routers: dict[str, str]) -> str:
@@ -193,7 +199,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-url", help="an OpenAI-compatible endpoint's base URL")
     parser.add_argument("--model-name", default=SIMULATED_MODEL)
     parser.add_argument("--registry-url", help="MLflow's; default: the one set before, else a SQLite file in the home")
-    parser.add_argument("--dataset-spec", type=Path, help="spec of support-tickets; default: the shipped one")
+    parser.add_argument("--dataset-spec", type=Path, help="spec of support-tickets; default: the one set before")
     parser.add_argument("--policy", type=Path, help="a response policy; default: the one that comes with Firebreak")
     parser.add_argument("--overwrite", action="store_true", help="replace block documents that somebody changed")
     return parser

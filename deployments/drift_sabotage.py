@@ -17,6 +17,7 @@ from firebreak.deployments.sabotage import (
 from firebreak.deployments.scenario import Scenario
 from firebreak.flows.shared import load_block
 
+ROLL_BACK = "      - {action: roll-back-model}\n"
 NO_CAUSE = (
     "CREATE TRIGGER sabotage_found AFTER INSERT ON incidents BEGIN "
     "UPDATE incidents SET cause = NULL WHERE id = NEW.id; END",
@@ -59,6 +60,19 @@ def _good_version_back(s: Scenario) -> None:
     registry.set_champion(s.champion_before, registry.champion_number())
 
 
+def _policy_without_roll_back(s: Scenario) -> None:
+    s.policy = s.store.registers.policy() or ""
+    _put_policy(s, s.policy.replace(ROLL_BACK, ""))
+
+
+def _policy_back(s: Scenario) -> None:
+    _put_policy(s, s.policy)
+
+
+def _put_policy(s: Scenario, text: str) -> None:
+    s.store.registers.put_policy(text, list((s.store.facts().tokens or {}).values()))
+
+
 def _forget_causes(s: Scenario) -> None:
     for statement in NO_CAUSE:
         sql(s, statement)
@@ -85,7 +99,5 @@ SABOTAGES: dict[str, Sabotage] = {
     "regain": Sabotage("regain", "the endpoint doesn't know the model", _model_unknown, _model_known),
     "worsen": Sabotage("worsen", "the endpoint doesn't know the model", _model_unknown, _good_version_back),
     "blame": Sabotage("blame", "the dataset reads another log", _another_log, _own_log),
-    "roll-back": Sabotage(
-        "blame", "the action that rolls back is gone", delete_block("roll-back-model"), bootstrap_again
-    ),
+    "roll-back": Sabotage("blame", "the policy has no roll-back", _policy_without_roll_back, _policy_back),
 }

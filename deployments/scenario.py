@@ -46,7 +46,7 @@ class Scenario:
         self.approve: Callable[[Scenario, Asked], None] = Scenario.approve_through_api
         self.times: dict[str, float] = {}
         self.accuracy: dict[str, float] = {}  # of the router, by what it was asked about
-        self.champion_before = ""
+        self.champion_before = self.policy = ""
         self.attacker = "mallory"
         self.incident_id = 0
         self._began = time.monotonic()

@@ -141,6 +141,8 @@ def test_a_spec_that_cannot_be_used_is_refused_before_anything_is_done(
     assert run(tmp_path / "home", "--dataset-spec", str(spec)) == 0
     dataset = load_block(MonitoredDataset, "support-tickets")
     assert (dataset.spec, dataset.registry) == (spec, load_block(ModelRegistry))
+    assert run(tmp_path / "home") == 0
+    assert load_block(MonitoredDataset, "support-tickets").spec == spec  # a forgotten flag takes nothing back
 
 
 def test_another_registry_gets_a_router_of_its_own(client: SyncPrefectClient, tmp_path: Path) -> None:

@@ -99,8 +99,9 @@ def promoting(play: Play) -> None:
 
 def ask_again(play: Play) -> None:
     """What a person does once what stopped the plan is mended."""
+    stuck = play.scenario.incident.state
     probes.start("triage/firebreak", {"again": play.scenario.incident_id})
-    until(lambda: play.scenario.incident.state is not State.NEEDS_PERSON, 60, "triage again", every=0.2)
+    until(lambda: play.scenario.incident.state is not stuck, 60, "triage again", every=0.2)
 
 
 def rolling_back(play: Play) -> None:
@@ -114,7 +115,7 @@ def rolling_back(play: Play) -> None:
     play.undo("blame")
     play.sabotage("roll-back")
     play.works("blame")
-    play.breaks("roll-back", "needs-person")
+    play.breaks("roll-back", "the plan ended in contained, the champion is version")
     play.undo("roll-back")
     ask_again(play)
     play.works("roll-back")
