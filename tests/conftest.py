@@ -47,7 +47,7 @@ def prefect_server(running_server: System) -> Iterator[System]:
         yield running_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: its flows run all the time, and would slow down everything after it
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Everything: server, simulated model, worker, blocks, deployments; the dataset's windows are the demo's."""
     home = tmp_path_factory.mktemp("system")
@@ -57,7 +57,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
 
 @pytest.fixture
 def system(running_system: System) -> Iterator[System]:
-    """The session's whole system, with this test's Prefect clients pointed at it."""
+    """The file's whole system, with this test's Prefect clients pointed at it."""
     with running_system.clients():
         yield running_system
 
