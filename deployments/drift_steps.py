@@ -68,6 +68,7 @@ def cause(s: Scenario) -> None:
     verdict = s.store.drift.windows(DATASET)[-1].cause or {}
     if s.incident.cause != "population":
         raise StepBroken(f"the cause is {s.incident.cause}, not population: {verdict.get('reasons')}")
+    s.say(f"  cause: {s.incident.cause}")
     for reason in verdict["reasons"][:3]:
         s.say(f"  {reason}")
 

@@ -127,12 +127,17 @@ def test_the_rule_loads_and_its_cases_hold(tmp_path: Path, capsys: pytest.Captur
 def test_the_policy_loads() -> None:
     (text,) = blocks("yaml", "playbooks:")
     policy = parse_policy(text, "README.md")
-    assert [playbook.name for playbook in policy.playbooks] == ["stop-the-leak", "hold-the-actor"]
+    assert [playbook.name for playbook in policy.playbooks] == [
+        "stop-the-leak",
+        "hold-the-actor",
+        "roll-the-model-back",
+        "retrain-the-model",
+    ]
     assert policy.tokens
 
 
 def test_the_deployment_fits_into_prefect_yaml() -> None:
-    (text,) = blocks("yaml", "entrypoint:")
+    text, _ = blocks("yaml", "entrypoint:")
     added = yaml.safe_load((ROOT / "prefect.yaml").read_text().rstrip() + "\n\n" + text)["deployments"][-1]
     imported(added["entrypoint"])
     assert added["work_pool"]["name"] == "firebreak"
