@@ -28,7 +28,7 @@ up: $(STAMP) ## a system that stays: server with a password, worker, deployments
 down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
-test: lint $(MLFLOW) ## everything that belongs to a release, at most 15 minutes
+test: lint $(MLFLOW) ## everything that belongs to a release, about 16 minutes
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 $(MLFLOW): tests/mlflow_server.py | $(STAMP)
