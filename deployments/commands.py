@@ -4,9 +4,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from firebreak.deployments.ports import LOOPBACK
 
 PYTHON = [sys.executable, "-m"]
+REPOSITORY = Path(__file__).resolve().parent.parent
+PREFECT_YAML = REPOSITORY / "prefect.yaml"
 
 
 @dataclass(frozen=True)
@@ -47,5 +51,20 @@ def bootstrap(options: Options, home: Path, model_url: str) -> list[str]:
     return argv + [word for flag, value in more.items() if value for word in (flag, str(value))]
 
 
-def deploy() -> list[str]:
-    return [*PYTHON, "prefect", "--no-prompt", "deploy", "--all"]
+def deploy(file: Path = PREFECT_YAML) -> list[str]:
+    return [*PYTHON, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+
+
+def only(deployment: str) -> str:
+    """The text of a prefect.yaml with one of the deployments, named as `triage/firebreak`.
+
+    Prefect's own `--name` finds a deployment of a module entrypoint by its last part only, which six of ours share.
+    Errors: LookupError.
+    """
+    flow, name = deployment.split("/")
+    table = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf-8"))
+    entrypoint = flow.replace("-", "_")
+    ours = [d for d in table["deployments"] if (d["entrypoint"].rpartition(".")[2], d["name"]) == (entrypoint, name)]
+    if not ours:
+        raise LookupError(f"{PREFECT_YAML} has no deployment {deployment}")
+    return yaml.safe_dump(table | {"deployments": ours})

@@ -10,8 +10,7 @@ from firebreak.deployments.sabotage import (
     bootstrap_again,
     cancel_asking_run,
     delete_block,
-    deploy_again,
-    deployment_gone,
+    gone,
     sql,
 )
 from firebreak.deployments.scenario import Scenario
@@ -88,8 +87,8 @@ SABOTAGES: dict[str, Sabotage] = {
     "shift": Sabotage("shift", "the endpoint doesn't know the model", _model_unknown, _model_known),
     "drift": Sabotage("drift", "the dataset reads another log", _another_log, _own_log),
     "cause": Sabotage("drift", "the store forgets each cause", _forget_causes, _remember_causes),
-    "retrain": Sabotage("drift", "retrain is gone", deployment_gone("retrain/firebreak"), deploy_again),
-    "ask-promotion": Sabotage("retrain", "respond is gone", deployment_gone("respond/firebreak"), deploy_again),
+    "retrain": gone("drift", "retrain is gone", "retrain/firebreak"),
+    "ask-promotion": gone("retrain", "respond is gone", "respond/firebreak"),
     "approve-promotion": Sabotage(
         "approve-promotion", "the run that asks is cancelled", cancel_asking_run, lambda s: None
     ),

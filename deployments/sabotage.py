@@ -74,8 +74,17 @@ def deployment_gone(name: str) -> Callable[[Scenario], None]:
     return do
 
 
-def deploy_again(s: Scenario) -> None:
-    s.system.deploy()
+def deployed(name: str) -> Callable[[Scenario], None]:
+    """That one is made again, and no other: what is broken on purpose stays so."""
+
+    def undo(s: Scenario) -> None:
+        s.system.deploy(only=name)
+
+    return undo
+
+
+def gone(before: str, what: str, deployment: str) -> Sabotage:
+    return Sabotage(before, what, deployment_gone(deployment), deployed(deployment))
 
 
 def cancel_asking_run(s: Scenario) -> None:
@@ -109,7 +118,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "attack": Sabotage(
         "attack", "the guard inspects nothing", lambda s: _set_guard(False, s.system.store_url), _guard_back
     ),
-    "find": Sabotage("attack", "the log scan is gone", deployment_gone("scan-logs/interaction-log"), deploy_again),
+    "find": gone("attack", "the log scan is gone", "scan-logs/interaction-log"),
     "contain": Sabotage(
         "attack", "the store forgets each hold", lambda s: sql(s, FORGET), lambda s: sql(s, "DROP TRIGGER sabotage")
     ),
@@ -119,13 +128,15 @@ SABOTAGES: dict[str, Sabotage] = {
         lambda s: _set_guard(True, f"sqlite:///{s.system.home.path}/other.db"),
         _guard_back,
     ),
-    "triage": Sabotage("attack", "triage is gone", deployment_gone("triage/firebreak"), deploy_again),
-    "ask": Sabotage("attack", "respond is gone", deployment_gone("respond/firebreak"), deploy_again),
+    "triage": gone("attack", "triage is gone", "triage/firebreak"),
+    "ask": gone("attack", "respond is gone", "respond/firebreak"),
     "approve": Sabotage("approve", "the run that asks is cancelled", cancel_asking_run, lambda s: None),
     "stop": Sabotage(
         "approve", "the action that stops workflows is gone", delete_block("stop-workflow"), bootstrap_again
     ),
-    "withstand": Sabotage("withstand", "reconcile is gone, the limit is lifted", _unguarded_redeploy, deploy_again),
+    "withstand": Sabotage(
+        "withstand", "reconcile is gone, the limit is lifted", _unguarded_redeploy, deployed("reconcile/firebreak")
+    ),
     "release": Sabotage(
         "release", "the action that lifts quarantines is gone", delete_block("quarantine-actor"), bootstrap_again
     ),

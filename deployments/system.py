@@ -27,7 +27,6 @@ from firebreak.deployments.home import Home, read_json, write_private
 from firebreak.deployments.ports import LOOPBACK, free_port
 from firebreak.deployments.processes import MARK, Program, Watch, marked, send, sweep, wait_until
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 POOL = "firebreak"
 SERVER_SECONDS = 90.0
 STEP_SECONDS = 180.0
@@ -205,9 +204,13 @@ class System:
         key = {MODEL_KEY: self.options.model_key} if self.options.model_key else {}
         self._command("bootstrap", commands.bootstrap(self.options, self.home.path, self.model_url), self.env | key)
 
-    def deploy(self) -> None:
-        """`prefect deploy --all`; as often as you like. Errors: StartFailed."""
-        self._command("deployments", commands.deploy(), self.env, cwd=REPOSITORY)
+    def deploy(self, only: str | None = None) -> None:
+        """`prefect deploy --all`, or one deployment (`triage/firebreak`); as often as you like. Errors: StartFailed."""
+        file = commands.PREFECT_YAML
+        if only:
+            file = self.home.path / "prefect.yaml"
+            file.write_text(commands.only(only), encoding="utf-8")
+        self._command("deployments", commands.deploy(file), self.env, cwd=commands.REPOSITORY)
 
     def _program(self, name: str, argv: list[str], env: dict[str, str]) -> Program:
         program = Program(name, argv, env, self.home.path, self.home.logs / f"{name}.log")

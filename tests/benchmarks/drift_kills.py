@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from firebreak.deployments.system import REPOSITORY
+from firebreak.deployments.commands import REPOSITORY
 
 WHAT = {
     "retraining": "tests/flows/test_retrain_runs.py",

@@ -14,8 +14,8 @@ from prefect.flows import load_flow_from_entrypoint
 
 from firebreak.blocks.events import Event
 from firebreak.deployments.bootstrap import put_work_pool
-from firebreak.deployments.commands import Options
-from firebreak.deployments.system import REPOSITORY, System
+from firebreak.deployments.commands import REPOSITORY, Options
+from firebreak.deployments.system import System
 from tests.waiting import until
 
 TABLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from firebreak.deployments.commands import REPOSITORY
 from firebreak.deployments.demo import SABOTAGES
-from firebreak.deployments.system import REPOSITORY
 from tests.waiting import until
 
 pytestmark = pytest.mark.integration

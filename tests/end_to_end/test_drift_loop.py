@@ -71,8 +71,8 @@ def promoting(play: Play) -> None:
     play.breaks("retrain", "the end of the retraining", patience=15)
     (asked,) = scenario.store.retrainings.of_incident(scenario.incident_id)
     assert (asked.state, asked.attempts) == (RetrainingState.REQUESTED, 0)  # asked for, and no run has taken it
-    play.undo("retrain")
     play.sabotage("ask-promotion")
+    play.undo("retrain")
     play.works("retrain")
     play.breaks("ask-promotion", "the request for approval", patience=12)
     assert scenario.store.approvals.of_incident(scenario.incident_id) == []

@@ -46,16 +46,15 @@ def finding_and_triage(play: Play) -> None:
     play.sabotage("contain", "triage")
     play.works("attack")
     play.breaks("find", "the log scan's finding", patience=4)
-    play.undo("find")  # deploys everything
-    play.sabotage("triage")
+    play.undo("find")
     probes.start("scan-logs/interaction-log", {})  # a minute sooner than its schedule
     play.works("find")
     play.breaks("contain", "no quarantine")
     play.undo("contain")
 
     play.breaks("triage", "triage of the incident", patience=10)
-    play.undo("triage")
     play.sabotage("ask")
+    play.undo("triage")
     play.works("triage")
     play.breaks("ask", "the request for approval", patience=12)
     play.undo("ask")
