@@ -1,6 +1,5 @@
 """Block: revoke an OAuth 2 token (RFC 7009), and believe it only when introspection (RFC 7662) says so."""
 
-from functools import partial
 from typing import Any
 
 import httpx
@@ -35,7 +34,11 @@ class RevokeToken(Action):
     token_type: str | None = Field(default=None, description="hint for the server: access_token or refresh_token")
     timeout: float = Field(default=10, gt=0, description="seconds for one answer")
 
-    _addresses = field_validator("revocation_url", "introspection_url")(partial(web_address))
+    @field_validator("revocation_url", "introspection_url")
+    @classmethod
+    def _whole_address(cls, url: str) -> str:
+        web_address(url)
+        return url  # with its trailing slash: Django's endpoints have one
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
         """None unless a token is to blame, and this block knows it."""

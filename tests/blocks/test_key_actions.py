@@ -1,8 +1,8 @@
-"""Keys at a LiteLLM proxy and OAuth tokens, against servers with the documented shapes (real ones: end_to_end)."""
+"""Keys at a LiteLLM proxy and OAuth tokens, against servers with the documented shapes, OAuth on a real one too."""
 
 from collections.abc import Iterator
-from typing import Any
 
+import httpx
 import pytest
 from prefect.blocks.system import Secret
 from pydantic import SecretStr, ValidationError
@@ -15,6 +15,7 @@ from firebreak.blocks.store.ledger import Outcome, Row
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType
 from firebreak.flows.executor import execute
+from tests import oauth_server
 from tests.stores import finding
 from tests.web_server import Asked, Reply, WebServer, web_server
 
@@ -123,7 +124,7 @@ class TestRevocation:
     @pytest.fixture
     def authority(self, prefect_server: System) -> Iterator[tuple[Authority, RevokeToken]]:
         tokens = Authority()
-        Secret(value=TOKEN).save("support-key", overwrite=True, _sync=True)  # type: ignore[call-arg]
+        Secret(value=SecretStr(TOKEN)).save("support-key", overwrite=True, _sync=True)  # type: ignore[call-arg]
         with web_server(tokens) as server:
             yield (
                 tokens,
@@ -167,7 +168,46 @@ class TestRevocation:
         assert "no Secret block 'no-such-block'" in str(row.error)
 
 
+@pytest.fixture(scope="module")
+def oauth_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with oauth_server.serving(tmp_path_factory.mktemp("oauth")) as url:
+        yield url
+
+
+@pytest.mark.integration
+class TestRealServer:
+    """django-oauth-toolkit: revocation, introspection, and the 200 that revokes nothing."""
+
+    def issue(self, url: str, client: str) -> str:
+        form = {"grant_type": "client_credentials", "scope": "introspection read"}
+        answer = httpx.post(f"{url}/o/token/", data=form, auth=(client, oauth_server.CLIENT_SECRETS[client]))
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def action(self, url: str, token: str, client: str = "support") -> RevokeToken:
+        Secret(value=SecretStr(token)).save("support-key", overwrite=True, _sync=True)  # type: ignore[call-arg]
+        return RevokeToken(
+            revocation_url=f"{url}/o/revoke_token/",
+            introspection_url=f"{url}/o/introspect/",
+            client_id=client,
+            client_secret=SecretStr(oauth_server.CLIENT_SECRETS[client]),
+            tokens={"support-key": "support-key"},
+        )
+
+    def test_a_token_is_revoked(self, store: Store, prefect_server: System, oauth_url: str) -> None:
+        token = self.issue(oauth_url, "support")
+        row = carry_out(store, opened(store), self.action(oauth_url, token))
+        assert (row.state, row.probe, row.error) == (Outcome.SUCCEEDED, {"active": False}, None)
+        assert token not in row.model_dump_json()
+
+    def test_another_clients_token_stays_and_that_is_seen(
+        self, store: Store, prefect_server: System, oauth_url: str
+    ) -> None:
+        token = self.issue(oauth_url, "other")
+        row = carry_out(store, opened(store), self.action(oauth_url, token))
+        assert (row.state, row.probe) == (Outcome.FAILED, {"active": True})
+
+
 def assert_not_told(row: Row) -> None:
-    told: Any = row.model_dump_json()
+    told = row.model_dump_json()
     assert TOKEN not in told
     assert CLIENT_SECRET not in told
