@@ -40,6 +40,12 @@ class Action(Block, ABC):
         """Whether this kind of action can be undone at all."""
         return type(self).undo is not Action.undo
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether applied (or undone) twice is the same as once. Where it isn't, and an apply ends without an answer,
+        the outcome is unknown even if the probe sees nothing: it may still come, so it isn't tried again at once."""
+        return False
+
     @abstractmethod
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
         """The step this incident needs, as data; None when there is nothing it may touch."""

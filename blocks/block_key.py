@@ -5,7 +5,7 @@ Written to LiteLLM's documented API (https://docs.litellm.ai/docs/proxy/virtual_
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
@@ -24,6 +24,8 @@ class BlockKey(Action):
     _block_type_name = "Block Key"
     _block_type_slug = "block-key"
     _description = "Firebreak action: block a virtual key at a LiteLLM proxy, unblocked by the release."
+
+    repeatable: ClassVar[bool] = True
 
     url: str = Field(description="the proxy's address, as https://llm.example.com")
     master_key: SecretStr = Field(description="a key that may block others, kept secret")

@@ -21,6 +21,7 @@ WAIT_SECONDS = 10  # for another that is moving the same model's champion
 class ChampionAction(Action):
     """Move the champion from the version that was planned on to another, and back."""
 
+    repeatable: ClassVar[bool] = True
     remedy: ClassVar[bool] = True
 
     registry: ModelRegistry = Field(description="the registry whose champion is moved")

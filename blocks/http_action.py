@@ -116,6 +116,12 @@ class HttpAction(Action):
         parse_definition(text)
         return text
 
+    @property
+    def repeatable(self) -> bool:
+        """By HTTP's own word (RFC 9110, 9.2.2): a POST sent twice may be done twice."""
+        told = parse_definition(self.definition)
+        return all(one is None or one.method in ("GET", "PUT", "DELETE") for one in (told.request, told.undo))
+
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
         """The requests as they will be sent, so that they are what is approved. Errors: ActionError."""
         told = parse_definition(self.definition)

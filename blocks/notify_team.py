@@ -14,6 +14,23 @@ from firebreak.blocks.store.ledger import Step
 logger = logging.getLogger("firebreak.notify")
 
 
+def tell(channel: str, subject: str, body: str) -> None:
+    """Send one message through a Prefect notification block (type/name), or to the log. Errors: ActionError."""
+    if channel == "log":
+        logger.warning("%s", body)
+        return
+    try:
+        block = Block.load(channel)
+        if not isinstance(block, NotificationBlock):
+            raise ActionError(f"{channel} is not a notification block; name one, e.g. slack-webhook/security")
+        with block.raise_on_failure():
+            block.notify(body, subject=subject, _sync=True)  # type: ignore[call-arg, unused-coroutine]
+    except ActionError:
+        raise
+    except Exception as error:
+        raise ActionError(f"notification through {channel} failed: {type(error).__name__}") from error
+
+
 class NotifyTeam(Action):
     """Send one message about the incident. A message can't be taken back."""
 
@@ -45,19 +62,5 @@ class NotifyTeam(Action):
         # Titles and actors come from records, so the message is built from what Firebreak itself set.
         subject = str(step.parameters["subject"])
         body = f"{subject}, workflow {incident.workflow}, state {incident.state}"
-        if step.target == "log":
-            logger.warning("%s", body)
-        else:
-            try:
-                block = Block.load(step.target)
-                if not isinstance(block, NotificationBlock):
-                    raise ActionError(
-                        f"{step.target} is not a notification block; name one, e.g. slack-webhook/security"
-                    )
-                with block.raise_on_failure():
-                    block.notify(body, subject=subject, _sync=True)  # type: ignore[call-arg, unused-coroutine]
-            except ActionError:
-                raise
-            except Exception as error:
-                raise ActionError(f"notification through {step.target} failed: {type(error).__name__}") from error
+        tell(step.target, subject, body)
         store.incidents.note(incident.id, "notified", "respond", channel=step.target, digest=step.digest(incident.id))

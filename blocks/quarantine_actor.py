@@ -16,6 +16,7 @@ class QuarantineActor(Action):
     _block_type_slug = "quarantine-actor"
     _description = "Firebreak action: the guard refuses this user or token until the incident is released."
 
+    repeatable: ClassVar[bool] = True
     reasserted: ClassVar[bool] = True
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:

@@ -26,6 +26,7 @@ class RenewReference(Action):
     _block_type_slug = "renew-reference"
     _description = "Firebreak action: a new drift reference from a dataset's newest records; the former one is kept."
 
+    repeatable: ClassVar[bool] = True
     remedy: ClassVar[bool] = True
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:

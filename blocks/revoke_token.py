@@ -1,6 +1,6 @@
 """Block: revoke an OAuth 2 token (RFC 7009), and believe it only when introspection (RFC 7662) says so."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from prefect.blocks.system import Secret
@@ -25,6 +25,8 @@ class RevokeToken(Action):
     _block_type_name = "Revoke Token"
     _block_type_slug = "revoke-token"
     _description = "Firebreak action: revoke an OAuth 2 token (RFC 7009), confirmed by introspection (RFC 7662)."
+
+    repeatable: ClassVar[bool] = True
 
     revocation_url: str = Field(description="the authorisation server's revocation endpoint")
     introspection_url: str = Field(description="its introspection endpoint")

@@ -23,6 +23,7 @@ class StartRetraining(Action):
     _block_type_slug = "start-retraining"
     _description = "Firebreak action: ask for a new model for a drifted dataset; its promotion is decided later."
 
+    repeatable: ClassVar[bool] = True
     remedy: ClassVar[bool] = True  # what it led to has resolved the incident; what is still open ends with it
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:

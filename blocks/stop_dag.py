@@ -5,7 +5,7 @@ Which of the two it is, is found by asking: only Airflow 3 has /auth/token.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -72,6 +72,8 @@ class StopDag(Action):
     _block_type_name = "Stop DAG"
     _block_type_slug = "stop-dag"
     _description = "Firebreak action: pause a workflow's DAGs in Apache Airflow 2 or 3, undone by the release."
+
+    repeatable: ClassVar[bool] = True
 
     url: str = Field(description="Airflow's address, as https://airflow.example.com")
     username: str = Field(description="a user that may edit these DAGs and their runs")

@@ -20,6 +20,7 @@ class StopWorkflow(Action):
         "Firebreak action: switch in the store, limit 0, schedules paused, waiting and running runs cancelled."
     )
 
+    repeatable: ClassVar[bool] = True
     reasserted: ClassVar[bool] = True
 
     controls: WorkflowControls = Field(default_factory=WorkflowControls, description="Prefect's side of the workflow")

@@ -9,9 +9,11 @@ WebError
 """
 
 import json
+import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +55,12 @@ class Reply:
     def json(self) -> Any:
         """Errors: ValueError."""
         return json.loads(self.body)
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates to trust, read once: reading them takes longer than most requests."""
+    return httpx.create_ssl_context()
 
 
 def web_address(url: str) -> str:
@@ -117,7 +125,7 @@ class Web:
         """httpx's timeout is between bytes; ours is for the whole."""
         deadline, body = time.monotonic() + self._timeout, bytearray()
         with (
-            httpx.Client(timeout=self._timeout, follow_redirects=False) as client,
+            httpx.Client(timeout=self._timeout, follow_redirects=False, verify=trusted()) as client,
             client.stream(method, self._url + path, headers=headers, **more) as response,
         ):
             for piece in response.iter_bytes():

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
@@ -80,11 +81,19 @@ def small_dataset(home: Path) -> Path:
     return file
 
 
+def trial_policy(home: Path) -> Path:
+    """The shipped policy without the approvers' identity: whoever watches the demo decides, and stays unidentified."""
+    shipped = (files("firebreak.deployments") / "policy.yml").read_text(encoding="utf-8")
+    file = Home.at(home).path / "policy.yml"
+    file.write_text(shipped.replace("\n  identity: totp\n", "\n  identity: none\n"), encoding="utf-8")
+    return file
+
+
 def run(sabotage: str | None, wait_seconds: float, home: Path, console: Console) -> int:
     """One demo; the exit code."""
     console.rule("Firebreak: an attack on a live AI workflow, a drift of its tickets, and the answers")
     console.print("starting everything on loopback (no key, no network, nothing installed outside .venv)")
-    options = Options(dataset_spec=small_dataset(home))
+    options = Options(dataset_spec=small_dataset(home), policy=trial_policy(home))
     with System(home, options, console) as system, system.clients():
         console.print(f"\nPrefect UI: [link={system.ui_url}]{system.ui_url}[/link]   store: {system.home.store}\n")
         scenario = Scenario(system, console.print, person_seconds=wait_seconds)

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from firebreak.blocks.store.approvers import KEY_VARIABLE
 from firebreak.deployments.processes import MARK
 
 MODEL_KEY = "FIREBREAK_MODEL_KEY"
@@ -11,9 +12,9 @@ MODEL_KEY = "FIREBREAK_MODEL_KEY"
 
 
 def scrubbed() -> dict[str, str]:
-    """This process's environment without its Prefect settings, its model key, or a proxy for loopback."""
+    """This process's environment without its Prefect settings, its keys, or a proxy for loopback."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    for key in (MODEL_KEY, MARK):
+    for key in (MODEL_KEY, KEY_VARIABLE, MARK):
         env.pop(key, None)
     loopback = "127.0.0.1,localhost"
     for key in ("NO_PROXY", "no_proxy"):

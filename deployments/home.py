@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from firebreak.deployments.processes import wait_until
 
 
@@ -104,6 +106,13 @@ class Home:
         path = self.path / "password"
         if not path.exists():
             write_private(path, secrets.token_urlsafe(24))
+        return path.read_text().strip()
+
+    def approver_key(self) -> str:
+        """What the approvers' seeds are encrypted with, made once. The store has the seeds, this file the key."""
+        path = self.path / "approver-key"
+        if not path.exists():
+            write_private(path, Fernet.generate_key().decode())
         return path.read_text().strip()
 
     def lock(self) -> int:

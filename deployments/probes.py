@@ -22,7 +22,7 @@ from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from firebreak.blocks.store.approvals import Asked
-from firebreak.flows.approval import run_input
+from firebreak.flows.approval import form_of
 
 QUESTION = "How do I reset my password?"
 DIRECT = """
@@ -59,7 +59,7 @@ def artifact(artifact_key: str) -> str | None:
 
 def has_form(asked: Asked) -> bool:
     """Has the suspended run saved its form yet? (It is suspended first.)"""
-    return run_input(asked.runs[-1], asked.plan_digest, 0, "schema") is not None
+    return form_of(_read(asked.runs[-1])) is not None
 
 
 def refusals(env: dict[str, str], deployment: str, user: str, patience: float) -> dict[str, Seen]:

@@ -20,6 +20,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from rich.console import Console
 
+from firebreak.blocks.store.approvers import KEY_VARIABLE
 from firebreak.deployments import commands
 from firebreak.deployments.commands import Options
 from firebreak.deployments.environment import MODEL_KEY, client_settings, scrubbed, server_settings
@@ -179,8 +180,9 @@ class System:
             client.create_flow_run_from_deployment(scan.id)
 
     def start_worker(self, extra: dict[str, str] | None = None, pool: str = POOL) -> None:
-        """A process worker, watched like the rest; `extra` goes into its environment."""
-        self._watch.add(self._program("worker", commands.worker(pool), self.env | (extra or {})))
+        """A process worker, watched like the rest; `extra` goes into its environment. It alone has the approver key."""
+        key = {KEY_VARIABLE: self.home.approver_key()}
+        self._watch.add(self._program("worker", commands.worker(pool), self.env | key | (extra or {})))
 
     def stop_worker(self) -> None:
         """End the worker and the flow runs it started; nothing starts it again."""

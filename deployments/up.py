@@ -104,6 +104,8 @@ def announce(system: System) -> None:
         console.print(f"  sign in     firebreak:<the content of {system.home.path / 'password'}>")
     console.print(f"model         {system.model_url}")
     console.print(f"incidents     {system.home.store}")
+    home = shlex.quote(str(system.home.path))
+    console.print(f"approvers     python -m firebreak.deployments.approvers enrol NAME --home {home}")
     console.print(f"for a shell   source {shlex.quote(str(system.home.client_env))}")
 
 

@@ -6,14 +6,17 @@ A plain function of store, lease and actions; the flows are thin around it. ``ap
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 
 from firebreak.blocks.action import Action, ActionError, Probe
-from firebreak.blocks.store import Incident, Lease, LeaseLost, Store, StoreUnavailable
+from firebreak.blocks.store import Incident, Lease, LeaseLost, PlanChanged, Store, StoreUnavailable
 from firebreak.blocks.store.ledger import SETTLED, OnFailure, Outcome, Row, Step
 
 Loader = Callable[[str], Action]
 TAKEN_BACK = "taken-back"  # the timeline's word for a plan whose steps are undone because one of them failed
+DOUBTED = (Outcome.ATTEMPTED, Outcome.UNKNOWN)  # it may have been done
+LATE = timedelta(minutes=1)  # a request that got no answer may be carried out this much later
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,13 @@ def execute(
 
     Undoing what was done before a failed step is the caller's, once it has given up on it: ``take_back``.
 
-    Errors: LeaseLost (another has the incident), StoreUnavailable. An action's own failure is a ledger row.
+    Errors: LeaseLost (another has the incident), PlanChanged (a row isn't what its digest says), StoreUnavailable.
+    An action's own failure is a ledger row.
     """
     for stale in rows:
         row = store.ledger.row(stale.digest)
+        if row.step != stale.step:
+            raise _changed(row)
         if row.state in SETTLED:
             continue
         if row.state is Outcome.PLANNED and row.approval != "auto":
@@ -91,24 +97,33 @@ def undo_of(row: Row) -> Step:
 
 
 def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: Lease) -> Row:
-    """One row: look, do it if it isn't done, look again, say what was seen."""
+    """One row: look, do it if it isn't done, look again, say what was seen. Errors: as `execute`."""
+    if row.step.digest(incident.id) != row.digest:
+        raise _changed(row)
     lease.check()
     try:
         action = load(row.action)
     except (StoreUnavailable, LeaseLost):
         raise
     except Exception as error:  # noqa: BLE001 - a missing or broken block is the row's failure, not the run's
-        store.ledger.settle(lease, row, Outcome.FAILED, None, f"action {row.action} can't be loaded: {_say(error)}")
+        outcome = Outcome.UNKNOWN if row.state in DOUBTED else Outcome.FAILED
+        store.ledger.settle(lease, row, outcome, None, f"action {row.action} can't be loaded: {_say(error)}")
         return store.ledger.row(row.digest)
     before = _probe(action, store, incident, row)
     if before.done:
         store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
-    elif before.done is None and row.state in (Outcome.ATTEMPTED, Outcome.UNKNOWN):
+    elif before.done is None and row.state in DOUBTED:
         note = "a run ended between apply and its check, and no probe can tell whether it was done"
         store.ledger.settle(lease, row, Outcome.UNKNOWN, before.seen, note)
+    elif row.state is Outcome.UNKNOWN and not action.repeatable and store.now - row.updated_at < LATE:
+        return row  # it may still come, and would then be there twice
     else:
         _apply(action, store, incident, row, lease)
     return store.ledger.row(row.digest)
+
+
+def _changed(row: Row) -> PlanChanged:
+    return PlanChanged(f"incident {row.incident_id}: {row.title}: its row in the ledger was changed; it doesn't run")
 
 
 def _apply(action: Action, store: Store, incident: Incident, row: Row, lease: Lease) -> None:
@@ -128,6 +143,8 @@ def _apply(action: Action, store: Store, incident: Incident, row: Row, lease: Le
     outcome = {True: Outcome.SUCCEEDED, False: Outcome.FAILED, None: Outcome.UNKNOWN}[after.done]
     if after.done is None and refused:
         outcome = Outcome.FAILED  # the action itself says that nothing was done
+    if after.done is False and error is not None and not refused and not action.repeatable:
+        outcome, error = Outcome.UNKNOWN, f"{error}; the effect isn't there, but may still come"
     if outcome is Outcome.FAILED and error is None:
         error = "apply returned, but the probe doesn't see the effect"
     store.ledger.settle(lease, row, outcome, after.seen, error)

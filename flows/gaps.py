@@ -83,7 +83,7 @@ def _settle(store: Store, runs: Runs, incident: Incident, asked: Asked, run: Flo
             _decide(store, incident, asked, Decision.EXPIRED, "nobody answered in time")
             runs.resume_expired(run)
             return [f"incident {incident.id}: the request for approval expired, its run goes on to its end"]
-        if store.now - state.timestamp > UNSAVED_FORM and not runs.can_be_answered(run, asked.plan_digest):
+        if store.now - state.timestamp > UNSAVED_FORM and not runs.can_be_answered(run):
             runs.bury(run, "killed before its form was saved")
             return _respond_again(store, runs, incident, "its run suspended without a form")
         return []

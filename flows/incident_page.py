@@ -6,8 +6,10 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from firebreak.blocks.store import Incident, State, Store
+from firebreak.blocks.store.approvals import Judged
 from firebreak.blocks.store.incidents import Sighting
 from firebreak.detectors.findings import ActorType
+from firebreak.flows.approval_standing import standing
 from firebreak.flows.markdown import fenced, inline
 
 
@@ -71,7 +73,8 @@ def _next(store: Store, incident: Incident) -> str:
         State.NEEDS_PERSON: f"mend what stopped the plan; then run `triage/firebreak` with again={number}, or "
         f"`release/firebreak` for incident {number}.",
     }.get(incident.state)
-    return f"**Next:** {said}" if said else ""
+    stands = standing(store, asked) if asked and incident.state is State.AWAITING_APPROVAL else []
+    return "\n\n".join([f"**Next:** {said}", *stands]) if said else ""
 
 
 def _undoes(incident: Incident) -> str:
@@ -123,19 +126,25 @@ def _actions(store: Store, incident_id: int) -> str:
     ]
     for row in rows:
         seen = inline(row.error or ", ".join(f"{k}: {v}" for k, v in (row.probe or {}).items()), 160)
-        lines.append(f"| **{row.state}** | {row.approval} | {inline(row.title, 160)} | {seen} | `{row.digest[:12]}` |")
+        who = f"{row.approval}: {inline(row.decided_by)}" if row.decided_by else row.approval
+        lines.append(f"| **{row.state}** | {who} | {inline(row.title, 160)} | {seen} | `{row.digest[:12]}` |")
     return "\n".join(lines)
 
 
 def _decisions(store: Store, incident_id: int) -> str:
-    asked = store.approvals.of_incident(incident_id)
-    lines = [
-        f"- plan `{a.plan_digest[:12]}`: **{a.decision or 'waiting until ' + format(a.expires_at, '%H:%M:%S UTC')}**"
-        + (f" by {inline(a.decided_by)} (name as typed, not verified)" if a.decided_by else "")
-        + (f": {inline(a.comment, 300)}" if a.comment else "")
-        for a in asked
-    ]
+    lines = []
+    for asked in store.approvals.of_incident(incident_id):
+        ended = f"**{asked.decision}** by {inline(asked.decided_by or '')}"
+        waits = f"**waiting until {asked.expires_at:%H:%M:%S} UTC**"
+        why = f": {inline(asked.comment, 300)}" if asked.comment else ""
+        lines.append(f"- plan `{asked.plan_digest[:12]}`: {ended if asked.decision else waits}{why}")
+        lines += [f"  - {_answer(judged)}" for judged in store.approvals.answers(asked.id)[-10:]]
     return "## Decisions\n\n" + "\n".join(lines) if lines else ""
+
+
+def _answer(judged: Judged) -> str:
+    became = f"did not count: {inline(judged.why, 300)}" if judged.why else "counted"
+    return f"{judged.at:%H:%M:%S} UTC, {inline(judged.by)}: {judged.decision}, {became}"
 
 
 def _runbook(sightings: list[Sighting]) -> str:

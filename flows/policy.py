@@ -1,16 +1,19 @@
 """The response policy: which playbook answers which incident, who must agree, which tokens may do what."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
+from firebreak.blocks.store.approvals import Identity
 from firebreak.blocks.store.ledger import Approval, OnFailure
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
+
+_BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 
 
 class PolicyError(Exception):
@@ -25,7 +28,9 @@ class PlaybookStep(_Strict):
     """One action, by its block: ``stop-workflow`` means the block document ``stop-workflow/firebreak``."""
 
     action: str = Field(pattern=r"^[a-z0-9-]+(/[a-z0-9-]+)?$")
-    approval: Approval = Field(default="auto", description="auto: at once; one: a person decides in the UI")
+    approval: Approval = Field(
+        default="auto", description="auto: at once; one: a person decides in the UI; two: two different people do"
+    )
     on_failure: OnFailure = Field(
         default="stop", description="stop: a person is asked; go-on: the next step; undo: what was done, in reverse"
     )
@@ -58,10 +63,32 @@ class Playbook(_Strict):
     steps: tuple[PlaybookStep, ...] = ()
 
 
+class Escalation(_Strict):
+    """Who else is told, and how long before the request expires."""
+
+    minutes: float = Field(gt=0, description="before expiry")
+    notify: str = Field(pattern=_BLOCK, description="a Prefect notification block as type/name")
+
+
 class ApprovalRules(_Strict):
-    """How long a request for approval stays open (minutes)."""
+    """How a person is asked. A request that nobody answers expires, and that is a no."""
 
     expires_minutes: float = Field(default=30, gt=0, le=7 * 24 * 60)
+    identity: Identity = Field(
+        default="totp", description="totp: approvers are enrolled and type a code; none: whoever reaches the form"
+    )
+    remind_minutes: float | None = Field(default=None, gt=0, description="before expiry; absent: nobody is reminded")
+    notify: str | None = Field(
+        default=None, pattern=_BLOCK, description="reminders go through this notification block; absent: to the log"
+    )
+    escalate: tuple[Escalation, ...] = Field(default=(), description="the next people, while nobody has decided")
+
+    @model_validator(mode="after")
+    def _before_expiry(self) -> Self:
+        for minutes in (self.remind_minutes, *(each.minutes for each in self.escalate)):
+            if minutes is not None and minutes >= self.expires_minutes:
+                raise ValueError(f"{minutes:g} minutes before expiry is before the request ({self.expires_minutes:g})")
+        return self
 
 
 class Policy(_Strict):
@@ -123,6 +150,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     """The field names allowed where the last part of ``loc`` stands."""
     models: dict[str, type[BaseModel]] = {
         "approval": ApprovalRules,
+        "escalate": Escalation,
         "tokens": TokenGrant,
         "retraining": RetrainingRules,
         "gate": GateRules,

@@ -12,7 +12,7 @@ from firebreak.blocks.events import Event, send
 from firebreak.blocks.model_registry import Version
 from firebreak.blocks.store import Incident, IncidentMoved, Lease, Retraining, RetrainingState, State, Store
 from firebreak.blocks.store.approvals import Decision
-from firebreak.blocks.store.ledger import Approval, Outcome, Step, plan_digest
+from firebreak.blocks.store.ledger import Approval, Outcome, Step, plan_digest, strictest
 from firebreak.flows.executor import Loader
 from firebreak.flows.retraining_errors import NotYet, RetrainingFailed
 
@@ -186,6 +186,6 @@ def _steps(
             raise RetrainingFailed(f"promote-model plans nothing for version {version.number}; look at its block")
         if step is not None:
             # One decision for both: a refused promotion must not renew the reference.
-            stricter: Approval = "one" if "one" in (approval, *(s.approval for s in steps), step.approval) else "auto"
-            steps.append(step.model_copy(update={"action": action, "approval": stricter}))
+            asked = strictest(approval, *(s.approval for s in steps), step.approval)
+            steps.append(step.model_copy(update={"action": action, "approval": asked}))
     return steps

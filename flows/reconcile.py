@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 
 from firebreak.blocks.store import Store
 from firebreak.flows import gaps
+from firebreak.flows.approval_notices import remind
 from firebreak.flows.retraining_gaps import restart_retrainings
 from firebreak.flows.runs import Runs
 from firebreak.flows.shared import open_store, run_id
@@ -23,6 +24,7 @@ OFTEN: tuple[Gap, ...] = (
     gaps.wake_triage,
     gaps.restart_responses,
     gaps.settle_approvals,
+    remind,
     gaps.finish_releases,
     restart_retrainings,
 )

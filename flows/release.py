@@ -12,7 +12,7 @@ from pydantic import Field
 
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, Lease, State, Store
-from firebreak.blocks.store.approvals import Decision
+from firebreak.blocks.store.approvals import UNIDENTIFIED, Decision
 from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.flows.executor import Result, execute, undo_of
 from firebreak.flows.incident_page import publish
@@ -70,8 +70,9 @@ def withdraw_requests(store: Store, incident: Incident, by: str) -> None:
         if asked.decision is None:
             waiting = [row.digest for row in store.ledger.rows(incident.id) if row.approval != "auto"]
             store.approvals.decide(
-                incident.id, asked.plan_digest, Decision.CANCELLED, by, "the incident was released", waiting
+                incident.id, asked.plan_digest, Decision.CANCELLED, f"{by} {UNIDENTIFIED}", "released", waiting
             )
+            send(Event.APPROVAL_DECIDED, incident.id, plan_digest=asked.plan_digest, decision=Decision.CANCELLED.value)
             with get_client(sync_client=True) as client:
                 for run in asked.runs:
                     try:

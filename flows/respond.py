@@ -8,10 +8,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from firebreak.blocks.events import Event, send
-from firebreak.blocks.store import Incident, Lease, State, Store
-from firebreak.blocks.store.approvals import Decision
-from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.blocks.store import Incident, Lease, PlanChanged, State, Store
+from firebreak.blocks.store.approvals import Asked, Decision
+from firebreak.blocks.store.approvers import Verdict
+from firebreak.blocks.store.ledger import Outcome, Row, Step, strictest
 from firebreak.flows import approval
+from firebreak.flows.approval_standing import approver_key, standing
 from firebreak.flows.executor import Result, execute, failed_before, take_back
 from firebreak.flows.incident_page import publish
 from firebreak.flows.planning import rows_of, settle_incident
@@ -56,30 +58,50 @@ def undo(store: Store, incident: Incident, rows: Sequence[Row], lease: Lease, fa
 
 
 def decide(store: Store, incident: Incident, rows: Sequence[Row], plan_digest: str) -> None:
-    """Get a decision into the ledger: one already there, one a dead run received, or a person's through the form."""
-    run = run_id()
+    """Get a decision into the ledger: one already there, one a dead run received, or people's through the form.
+
+    Each answer is judged once, by where it came from; one that doesn't count is said, and the form comes again.
+    """
+    run, rules = run_id(), load_policy(store).approval
     if run is None:
         raise RuntimeError("approval needs a flow run: start `respond` from its deployment")
-    expires = store.now + timedelta(minutes=load_policy(store).approval.expires_minutes)
-    asked = store.approvals.ask(incident.id, plan_digest, run, expires)
-    if asked.decision is None:
-        form = approval.find_answer(asked.runs, plan_digest)
-        if form is None:
+    waiting = [row.digest for row in rows if row.approval != "auto"]
+    needed = 2 if strictest(*(row.approval for row in rows)) == "two" else 1
+    expires = store.now + timedelta(minutes=rules.expires_minutes)
+    asked = store.approvals.ask(incident.id, plan_digest, run, expires, needed)
+    while asked.decision is None:
+        taken = {judged.source for judged in store.approvals.answers(asked.id)}
+        answer = approval.find_answer(asked.runs, plan_digest, taken)
+        if answer is None:
             publish(store, incident.id)
             send(Event.APPROVAL_REQUESTED, incident.id, plan_digest=plan_digest, flow_run_id=run)
             left = (asked.expires_at - store.now).total_seconds()
-            form = approval.ask(incident, store.incidents.sightings(incident.id), rows, plan_digest, left)
-        waiting = [row.digest for row in rows if row.approval != "auto"]
-        asked = store.approvals.decide(
-            incident.id, plan_digest, Decision(form.decision), form.name, form.comment, waiting
-        )
+            shown = rows, plan_digest, standing(store, asked)
+            description = approval.describe(incident, store.incidents.sightings(incident.id), *shown)
+            answer = approval.ask(run, plan_digest, taken, rules.identity, left, description)
+        asked = store.approvals.answer(incident.id, plan_digest, answer, waiting, rules.identity, approver_key())
+        approval.forget(answer, plan_digest)
+        _say(store, asked, answer.source)
     store.incidents.move(incident.id, State.RESPONDING, "respond")
-    send(Event.APPROVAL_DECIDED, incident.id, decision=str(asked.decision))
+    ended = Event.APPROVAL_EXPIRED if asked.decision is Decision.EXPIRED else Event.APPROVAL_DECIDED
+    send(ended, incident.id, plan_digest=plan_digest, decision=str(asked.decision))
+
+
+def _say(store: Store, asked: Asked, source: str) -> None:
+    """What became of this answer."""
+    judged = next(each for each in store.approvals.answers(asked.id) if each.source == source)
+    if judged.verdict is not Verdict.COUNTED:
+        get_run_logger().warning("an answer by %s did not count: %s", judged.by, judged.why)
+    elif asked.decision is None:
+        send(Event.APPROVAL_GIVEN, asked.incident_id, plan_digest=asked.plan_digest, needed=asked.needed)
 
 
 @flow(name="respond", persist_result=True)
 def respond(incident_id: int) -> str:
-    """Carry out one incident's plan. May be started twice, killed and resumed anywhere: the ledger knows."""
+    """Carry out one incident's plan. May be started twice, killed and resumed anywhere: the ledger knows.
+
+    Errors: PlanChanged (what would run isn't what was planned; the incident needs a person).
+    """
     logger, store = get_run_logger(), open_store()
     with store.lease(f"incident:{incident_id}", f"respond/{run_id()}/{uuid4()}", LEASE_WAIT) as lease:
         incident = store.incidents.get(incident_id)
@@ -94,9 +116,9 @@ def respond(incident_id: int) -> str:
             store.incidents.move(incident_id, State.RESPONDING, "respond")
         freeze_evidence(store, incident)
         steps = [Step(**step) for step in incident.triage["steps"]]
-        digest, rows = rows_of(store, incident, steps)
         on_failure = incident.triage.get("on_failure", {})
         try:
+            digest, rows = rows_of(store, incident, steps)
             if failed := failed_before(store, incident_id, digest):
                 raise StepFailed(failed)  # a run died while it took this plan back
             result = carry_out(store, incident, rows, lease)
@@ -104,6 +126,11 @@ def respond(incident_id: int) -> str:
                 logger.info("%s waits for approval; plan digest %s", result.waiting.title, digest)
                 decide(store, store.incidents.get(incident_id), store.ledger.enter(incident_id, steps), digest)
                 result = carry_out(store, incident, rows, lease)
+        except PlanChanged as changed:
+            store.incidents.note(incident_id, "plan-changed", "respond", why=str(changed)[:500])
+            store.incidents.move(incident_id, State.NEEDS_PERSON, "respond")
+            publish(store, incident_id)
+            raise
         except StepFailed as failure:
             logger.error("%s", failure)
             result = Result(failed=failure.row)

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from firebreak.flows.approval import TRIES, run_input
+from firebreak.flows.approval import form_of
 
 DEPLOYMENT = TAG = "firebreak"
 OURS = ("triage", "respond", "release", "reconcile", "scan-logs", "scan-drift", "retrain", "renew-reference")
@@ -92,14 +92,15 @@ class Runs:
             self._client.set_flow_run_state(run.id, Cancelled(message="a later run does this"), force=True)
         return len(late)
 
-    def can_be_answered(self, run: FlowRun, plan_digest: str) -> bool:
+    def can_be_answered(self, run: FlowRun) -> bool:
         """False when the run was killed between suspending and saving its form: nobody can ever answer it."""
-        return any(run_input(str(run.id), plan_digest, n, "schema") for n in range(TRIES))
+        return form_of(run) is not None
 
     def resume_expired(self, run: FlowRun) -> None:
         """Let a suspended run go on to its normal end; the store holds the decision, the form's content is unused."""
-        answer = {"decision": "refuse", "name": "firebreak", "comment": "nobody answered in time"}
-        self._client.resume_flow_run(run.id, run_input=answer)
+        answer = {"decision": "refuse", "name": "firebreak", "comment": "nobody answered in time", "code": "000000"}
+        fields = (form_of(run) or {}).get("properties", answer)
+        self._client.resume_flow_run(run.id, run_input={k: v for k, v in answer.items() if k in fields})
 
     def _ours(self, states: list[StateType], *flows: str) -> list[FlowRun]:
         return self._client.read_flow_runs(

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, State, Store
-from firebreak.blocks.store.ledger import Step, plan_digest
+from firebreak.blocks.store.ledger import Step, plan_digest, strictest
 from firebreak.flows.enrichment import context_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.policy import Playbook, Policy, load_policy
@@ -36,8 +36,8 @@ def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
         if step is None:
             store.incidents.note(incident.id, "step-left-out", "triage", action=wanted.action)
         else:
-            stricter = step.approval if wanted.approval == "auto" else wanted.approval
-            steps.append(step.model_copy(update={"action": wanted.action, "approval": stricter}))
+            approval = strictest(step.approval, wanted.approval)
+            steps.append(step.model_copy(update={"action": wanted.action, "approval": approval}))
     return steps
 
 

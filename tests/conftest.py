@@ -25,7 +25,7 @@ import pytest  # noqa: E402
 from prefect.client.orchestration import get_client  # noqa: E402
 
 from firebreak.deployments.commands import Options  # noqa: E402
-from firebreak.deployments.demo import small_dataset  # noqa: E402
+from firebreak.deployments.demo import small_dataset, trial_policy  # noqa: E402
 from firebreak.deployments.system import System  # noqa: E402
 
 
@@ -49,9 +49,9 @@ def prefect_server(running_server: System) -> Iterator[System]:
 
 @pytest.fixture(scope="module")  # not longer: its flows run all the time, and would slow down everything after it
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Everything: server, simulated model, worker, blocks, deployments; the dataset's windows are the demo's."""
+    """Everything: server, simulated model, worker, blocks, deployments; dataset's windows and policy are the demo's."""
     home = tmp_path_factory.mktemp("system")
-    with System(home, Options(dataset_spec=small_dataset(home))) as system:
+    with System(home, Options(dataset_spec=small_dataset(home), policy=trial_policy(home))) as system:
         yield system
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from firebreak.blocks.store import leases, reporting
 from firebreak.blocks.store.approvals import Approvals
+from firebreak.blocks.store.approvers import Approvers
 from firebreak.blocks.store.database import Database, connect, utc_now
 from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, ReferenceVersion, Renewal
 from firebreak.blocks.store.errors import (
+    ApproverError,
     IllegalTransition,
     IncidentMoved,
     LeaseLost,
@@ -44,6 +46,7 @@ class Store:
         self.incidents = Incidents(self._db)
         self.ledger = Ledger(self._db)
         self.approvals = Approvals(self._db)
+        self.approvers = Approvers(self._db)
         self.holds = Holds(self._db)
         self.health = Health(self._db)
         self.registers = Registers(self._db)
@@ -87,6 +90,7 @@ class Store:
 
 
 __all__ = [
+    "ApproverError",
     "Aside",
     "Batch",
     "Excluded",

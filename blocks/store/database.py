@@ -1,12 +1,15 @@
 """The connection under the store: SQLite in WAL mode or PostgreSQL, transactions, and what 'away' means."""
 
 import os
+import random
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,6 +22,7 @@ from firebreak.blocks.store.errors import StoreMisconfigured, StoreUnavailable
 
 POSTGRESQL_LIMITS = "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=15s"
 AWAY = ("08", "40", "53", "55", "57")  # SQLSTATE classes that pass by themselves; others are the statement's fault
+BUSY_SECONDS = 5  # that a writer of SQLite waits for another before the store counts as away
 REPORT_LOCK = 0x46495245  # 'FIRE': PostgreSQL advisory lock that orders reports (SQLite has one writer anyway)
 
 
@@ -125,20 +129,43 @@ def _sqlite(path: str | None, url: str) -> Engine:
         os.chmod(path, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"incident store file {path}: {error.strerror}") from error
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 5})
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begin` below says
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:
         write = conn.get_execution_options().get("firebreak_write")
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if write:
+            _begin_to_write(conn)
+        else:
+            conn.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_to_write(conn: Connection) -> None:
+    """As soon as nobody else writes. SQLite's own waiting sleeps longer each time it looks, so who came later passes:
+    with four busy writers somebody waited for seconds.
+    """
+    raw, ends = cast(sqlite3.Connection, conn.connection.driver_connection), time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < ends:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - no secret
+        conn.exec_driver_sql("BEGIN IMMEDIATE")  # says what is wrong
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _migrate(db: Database) -> None:

@@ -7,7 +7,8 @@ StoreError
 ├── UnknownIncident        no incident has this number
 ├── IllegalTransition      the table of states doesn't have this step
 ├── IncidentMoved          the incident isn't in the state any more that the step was meant for
-└── PlanChanged            what would run isn't what was approved
+├── PlanChanged            what would run isn't what was approved
+└── ApproverError          this person can't be enrolled or revoked, or the key for the seeds is unusable
 """
 
 
@@ -41,3 +42,7 @@ class IncidentMoved(StoreError):
 
 class PlanChanged(StoreError):
     """The plan's digest isn't the approved one."""
+
+
+class ApproverError(StoreError):
+    """This person can't be enrolled or revoked, or the key that the seeds are encrypted with is unusable."""

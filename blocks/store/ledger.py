@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
@@ -14,7 +14,7 @@ from firebreak.blocks.store.incidents import add_entry, canonical
 from firebreak.blocks.store.leases import Lease, require
 from firebreak.blocks.store.schema import ledger
 
-Approval = Literal["auto", "one"]
+Approval = Literal["auto", "one", "two"]  # nobody is asked, a person, two different people
 OnFailure = Literal["stop", "go-on", "undo"]
 
 
@@ -59,6 +59,11 @@ def plan_digest(incident_id: int, steps: Sequence[Step], round: int = 0) -> str:
     return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
+def strictest(*approvals: Approval) -> Approval:
+    """The one of these that asks the most people; ``auto`` of none."""
+    return max(approvals, key=get_args(Approval).index, default="auto")
+
+
 class Row(BaseModel):
     """A ledger row."""
 
@@ -76,6 +81,7 @@ class Row(BaseModel):
     error: str | None
     attempts: int
     undo_of: str | None
+    decided_by: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -126,10 +132,11 @@ class Ledger:
             for step in steps:
                 row = ledger.c.digest == step.digest(incident_id)
                 again = ledger.c.state.in_([Outcome.PLANNED, Outcome.APPROVED, Outcome.REFUSED, Outcome.UNDONE])
-                values = {"state": Outcome.PLANNED, "approval": step.approval, "title": step.title, "updated_at": now}
+                values = {"state": Outcome.PLANNED, "approval": step.approval, "title": step.title, "decided_by": None}
                 found = conn.execute(sa.select(ledger.c.state).where(row)).scalar()
-                conn.execute(ledger.update().where(row, again).values(**values))
-                if found == Outcome.UNDONE:  # done again, it can be undone again
+                conn.execute(ledger.update().where(row, again).values(**values, updated_at=now))
+                if found == Outcome.UNDONE:  # done again, it can be undone again, to what it is then
+                    conn.execute(ledger.update().where(row).values(former=sa.null()))
                     undo = ledger.c.undo_of == step.digest(incident_id)
                     conn.execute(ledger.update().where(undo).values(state=Outcome.PLANNED, updated_at=now))
 

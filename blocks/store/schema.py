@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0002"
+REVISION = "0004"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -144,6 +144,7 @@ ledger = Table(
     Column("error", Text),
     Column("attempts", Integer, nullable=False),
     Column("undo_of", Text),
+    Column("decided_by", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Index("ix_ledger_incident", "incident_id"),
@@ -158,6 +159,7 @@ approvals = Table(
     Column("runs", JSON, nullable=False),  # flow runs that asked, newest last
     Column("requested_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=False),
+    Column("needed", Integer, nullable=False, server_default="1"),  # different people who must approve
     Column("decision", Text),
     Column("decided_by", Text),
     Column("decided_at", UtcTime),

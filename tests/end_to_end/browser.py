@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyotp
 import pytest
 from playwright.sync_api import Locator, Page, Response, expect, sync_playwright
 
@@ -62,9 +63,9 @@ def field(dialog: Locator, label: str) -> Locator:
     return dialog.locator(".schema-form-property").filter(has_text=label).locator("textarea")
 
 
-def fill_form(dialog: Locator, decision: str, name: str, comment: str) -> None:
+def fill_form(dialog: Locator, decision: str, name: str, comment: str, code: str) -> None:
     """Type the answer; nothing is sent yet."""
-    for label, text in (("Decision", decision), ("Name", name), ("Comment", comment)):
+    for label, text in (("Decision", decision), ("Name", name), ("Comment", comment), ("Code", code)):
         field(dialog, label).fill(text)
 
 
@@ -104,19 +105,26 @@ def _is_resume(response: Response) -> bool:
 
 
 def answer_form(
-    page: Page, run_url: str, shows: list[str], decision: str, name: str, comment: str, picture: Path | None = None
+    page: Page,
+    run_url: str,
+    shows: list[str],
+    decision: str,
+    name: str,
+    comment: str,
+    seed: str,
+    picture: Path | None = None,
 ) -> None:
     """Open the suspended run; see that the form ``shows`` these texts; fill it in, take its picture, submit it.
 
-    On the way: neither an empty answer nor a decision of another name is taken.
+    On the way: neither an empty answer nor a decision of another name is taken. ``seed`` is the person's.
     """
     dialog = open_form(page, run_url)
     for text in shows:
         expect(dialog).to_contain_text(text)
-    submit_bare(dialog, "'decision' is a required property", "'name' is a required property")
-    fill_form(dialog, "maybe", name, "")
+    submit_bare(dialog, *(f"'{field}' is a required property" for field in ("decision", "name", "code")))
+    fill_form(dialog, "maybe", name, "", "000000")
     submit_unfit(dialog, "'maybe' does not match")
-    fill_form(dialog, decision, name, comment)
+    fill_form(dialog, decision, name, comment, pyotp.TOTP(seed).now())
     if picture is not None:
         page.screenshot(path=picture)
     submit(dialog)

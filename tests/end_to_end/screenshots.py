@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyotp
 from playwright.sync_api import Page
 
 from firebreak.deployments import probes
@@ -20,10 +21,11 @@ FORM, INCIDENT = PICTURES / "approval-form.png", PICTURES / "incident-page.png"
 LARGEST = 300_000
 
 
-def take(page: Page, form_url: str, incident_url: str) -> None:
+def take(page: Page, form_url: str, incident_url: str, code: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 1060})
     dialog = browser.open_form(page, form_url)
-    browser.fill_form(dialog, "approve", "Ada Lovelace", "Leaked twice this week: stop it until the prompt is mended.")
+    why = "Leaked twice this week: stop it until the prompt is mended."
+    browser.fill_form(dialog, "approve", "Ada Lovelace", why, code)
     page.screenshot(path=FORM)
     page.goto(incident_url)
     page.get_by_text("Timeline").last.wait_for()
@@ -40,6 +42,7 @@ def main() -> int:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as home, System(Path(home)) as system, system.clients():
         scenario = Scenario(system, print)
+        seed = scenario.store.approvers.enrol("Ada Lovelace", system.home.approver_key(), "screenshots")
         for name, step in STEPS.items():
             step(scenario)
             if name == "ask":
@@ -48,7 +51,12 @@ def main() -> int:
         asked, artifact = asked_of(scenario), probes.artifact(f"incident-{scenario.incident_id}")
         assert asked
         with browser.page() as page:
-            take(page, scenario.run_url(asked.runs[-1]), f"{system.ui_url}/artifacts/artifact/{artifact}")
+            take(
+                page,
+                scenario.run_url(asked.runs[-1]),
+                f"{system.ui_url}/artifacts/artifact/{artifact}",
+                pyotp.TOTP(seed).now(),
+            )
     for picture in (FORM, INCIDENT):
         size = picture.stat().st_size
         print(f"{picture}: {size:,} bytes")

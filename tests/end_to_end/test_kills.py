@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 
 POLICY = """
 version: 1
+approval: {{identity: none, expires_minutes: {minutes}}}
 playbooks:
   - name: drill
     description: Adds one to a counter.
@@ -53,9 +54,9 @@ def store(system: System) -> Iterator[Store]:
     store.registers.put_policy(former, list(tokens.values()))
 
 
-def drill(store: Store, approval: str, more: str = "") -> int:
+def drill(store: Store, approval: str, minutes: float = 30) -> int:
     """An incident whose playbook counts an effect; its number."""
-    store.registers.put_policy(POLICY.format(approval=approval) + more)
+    store.registers.put_policy(POLICY.format(approval=approval, minutes=minutes))
     one = finding(uuid4().hex, kind="drill", actor_type=ActorType.WORKFLOW, actor=uuid4().hex, workflow="drill")
     report = store.report(Batch(findings=[one]), "test")
     signal_opened(store, report)
@@ -107,11 +108,11 @@ def test_killed_after_the_form_was_answered(system: System, store: Store, target
     assert count(target, incident_id) == 1
     decided = store.approvals.of_plan(incident_id, asked.plan_digest)
     assert decided
-    assert (decided.decision, decided.decided_by) == ("approve", "the demo")
+    assert (decided.decision, decided.decided_by) == ("approve", "the demo (unidentified)")
 
 
 def test_an_expired_request_ends_normally_and_says_so(system: System, store: Store, target: str) -> None:
-    incident_id = drill(store, "one", more="approval: {expires_minutes: 0.05}\n")
+    incident_id = drill(store, "one", minutes=0.05)
     until(lambda: store.incidents.get(incident_id).state is State.NEEDS_PERSON, 120, "the expired request", every=0.2)
     (asked,) = store.approvals.of_incident(incident_id)
     assert asked.decision == "expired"
@@ -128,7 +129,7 @@ def test_a_refusal_is_a_normal_end(system: System, store: Store, target: str) ->
     ended = State.NEEDS_PERSON  # nothing was done and nothing stands: it isn't contained, a person closes it
     until(lambda: store.incidents.get(incident_id).state is ended, 60, "the refused plan's end", every=0.2)
     (decided,) = store.approvals.of_incident(incident_id)
-    assert (decided.decision, decided.decided_by) == ("refuse", "Ada")
+    assert (decided.decision, decided.decided_by) == ("refuse", "Ada (unidentified)")
     assert [row.state for row in store.ledger.rows(incident_id)] == [Outcome.REFUSED]
     assert count(target, incident_id) == 0
     assert end_of(asked.runs[-1]) is StateType.COMPLETED

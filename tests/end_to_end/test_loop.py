@@ -77,6 +77,7 @@ def approving(play: Play) -> None:
 def answering(play: Play, picture: Path) -> None:
     """A fresh attacker is contained at once; the form is answered in Chromium; a failed stop is mended and repeated."""
     scenario = play.scenario
+    seed = identified(scenario, "Ada Lovelace")
     play.works("attack", "find", "contain")
     play.sabotage("refuse")
     play.breaks("refuse", "was not refused")
@@ -89,7 +90,7 @@ def answering(play: Play, picture: Path) -> None:
         shows += [digest[at : at + 16] for at in range(0, len(digest), 16)]
         with browser.page() as page:
             url = scenario.run_url(asked.runs[-1])
-            browser.answer_form(page, url, shows, "approve", "Ada Lovelace", COMMENT, picture)
+            browser.answer_form(page, url, shows, "approve", "Ada Lovelace", COMMENT, seed, picture)
             assert page.title() != "owned"
 
     scenario.approve = in_chromium
@@ -106,6 +107,13 @@ def answering(play: Play, picture: Path) -> None:
     play.works("stop")  # by the approval that was given: the plan and its digest are the same
     assert len(scenario.store.approvals.of_incident(scenario.incident_id)) == 1
     page_shows_comment_as_text(scenario)
+
+
+def identified(scenario: Scenario, name: str) -> str:
+    """From now on approvers are known by their codes, and this one is enrolled; the seed."""
+    policy, tokens = scenario.store.registers.policy() or "", list((scenario.store.facts().tokens or {}).values())
+    scenario.store.registers.put_policy(policy.replace("\n  identity: none\n", "\n  identity: totp\n"), tokens)
+    return scenario.store.approvers.enrol(name, scenario.system.home.approver_key(), "test")
 
 
 def page_shows_comment_as_text(scenario: Scenario) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from firebreak.blocks.action import Action, ActionError, Probe
-from firebreak.blocks.store import Batch, Incident, Store
+from firebreak.blocks.store import Batch, Incident, PlanChanged, Store
 from firebreak.blocks.store.leases import acquire
 from firebreak.blocks.store.ledger import Outcome, Row, Step
-from firebreak.flows.executor import execute, failed_before, take_back
+from firebreak.blocks.store.schema import ledger
+from firebreak.flows.executor import LATE, execute, failed_before, take_back, undo_of
 from tests.stores import Clock, finding
 
 
@@ -132,6 +133,28 @@ def test_a_refused_step_stops_the_plan_unless_it_may_go_on(store: Store, inciden
     assert (first.state, second.state) == (Outcome.FAILED, Outcome.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("changed", "read_again"),
+    [
+        ({"target": "b"}, True),
+        ({"parameters": {"x": 1}}, True),
+        ({"target": "b"}, False),
+        ({"approval": "auto"}, False),
+    ],
+)
+def test_a_row_that_was_changed_behind_its_digest_does_not_run(
+    store: Store, incident: Incident, action: Append, changed: dict[str, Any], read_again: bool
+) -> None:
+    rows = store.ledger.enter(incident.id, [step("a", "one")])
+    with store._db.write() as conn:
+        conn.execute(ledger.update().values(**changed, state=Outcome.APPROVED))
+    with store.lease("incident", "me") as lease:
+        assert lease
+        with pytest.raises(PlanChanged, match="was changed"):
+            execute(store, incident, store.ledger.rows(incident.id) if read_again else rows, lambda _: action, lease)
+    assert (action.lines("a"), action.lines("b")) == ([], [])
+
+
 def test_nothing_that_needs_a_person_runs_without_one(store: Store, incident: Incident, action: Append) -> None:
     rows = run(store, incident, action, step("a"), step("b", "one"), step("c"))
     assert [row.state for row in rows] == [Outcome.SUCCEEDED, Outcome.PLANNED, Outcome.PLANNED]
@@ -169,6 +192,85 @@ def test_an_action_that_cannot_be_loaded_is_a_failed_row(store: Store, incident:
         result = execute(store, incident, store.ledger.enter(incident.id, [step("a")]), load, lease)
     assert result.failed
     assert "no block append" in (result.failed.error or "")
+
+
+class Slow(Append):
+    """The request gets no answer; what it asked for is done later, if at all."""
+
+    mended: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        return self.mended
+
+    def apply(self, store: Store, incident: Incident, step: Step) -> None:
+        raise TimeoutError("no answer")
+
+
+def test_no_answer_is_no_failure_where_a_second_apply_would_add(
+    store: Store, incident: Incident, action: Append, clock: Clock
+) -> None:
+    slow = Slow(folder=action.folder)
+    (row,) = run(store, incident, slow, step("a"))
+    assert (row.state, row.error) == (
+        Outcome.UNKNOWN,
+        "TimeoutError: no answer; the effect isn't there, but may still come",
+    )
+    (row,) = run(store, incident, action, step("a"))  # at once: it isn't tried again
+    assert (row.state, action.lines("a")) == (Outcome.UNKNOWN, [])
+    Append.apply(action, store, incident, step("a"))  # it comes late
+    (row,) = run(store, incident, action, step("a"))
+    assert (row.state, row.attempts, action.lines("a")) == (Outcome.SUCCEEDED, 1, ["done"])
+
+
+def test_no_answer_and_nothing_comes_it_is_tried_again_later(
+    store: Store, incident: Incident, action: Append, clock: Clock
+) -> None:
+    run(store, incident, Slow(folder=action.folder), step("a"))
+    clock.forward(LATE.total_seconds())
+    (row,) = run(store, incident, action, step("a"))
+    assert (row.state, row.attempts, action.lines("a")) == (Outcome.SUCCEEDED, 2, ["done"])
+
+
+def test_no_answer_is_a_failure_where_a_second_apply_adds_nothing(
+    store: Store, incident: Incident, action: Append
+) -> None:
+    (row,) = run(store, incident, Slow(folder=action.folder, mended=True), step("a"))
+    assert (row.state, row.error) == (Outcome.FAILED, "TimeoutError: no answer")
+
+
+def test_a_doubt_stays_one_when_the_action_can_not_be_loaded(store: Store, incident: Incident, action: Append) -> None:
+    blind = action.model_copy(update={"blind": True})
+    with pytest.raises(Killed):
+        run(store, incident, blind.model_copy(update={"dies": "after"}), step("a"))
+
+    def load(name: str) -> Action:
+        raise ValueError(f"no block {name}")
+
+    with store.lease("incident", "me") as lease:
+        assert lease
+        execute(store, incident, store.ledger.enter(incident.id, [step("a")]), load, lease)
+    (row,) = run(store, incident, blind, step("a"))
+    assert (row.state, action.lines("a")) == (Outcome.UNKNOWN, ["done"])
+
+
+class Dated(Append):
+    """Its target was something else each time."""
+
+    day: str
+
+    def former(self, store: Store, incident: Incident, step: Step) -> dict[str, Any]:
+        return {**super().former(store, incident, step), "day": self.day}
+
+
+def test_done_again_after_an_undo_what_was_there_then_is_kept(store: Store, incident: Incident, action: Append) -> None:
+    (row,) = run(store, incident, Dated(folder=action.folder, day="monday"), step("a"))
+    run(store, incident, action, undo_of(row))
+    store.ledger.replan(incident.id, [step("a")])
+    (row,) = run(store, incident, Dated(folder=action.folder, day="friday"), step("a"))
+    assert row.former == {"was": 0, "day": "friday"}
+    (undone,) = run(store, incident, action, undo_of(row))
+    assert (undone.state, action.lines("a")) == (Outcome.SUCCEEDED, [])
 
 
 def plan_of_three(store: Store, incident: Incident, action: Append) -> tuple[list[Row], Row]:

@@ -48,11 +48,15 @@ BASE = "version: 1\nplaybooks:\n  - name: a\n    description: b\n"
         (BASE + "    stepz: []\n", r"playbooks\[0\].stepz: unknown key; allowed here: name, description, when, steps"),
         (
             BASE + "    steps: [{action: stop, approval: maybe}]\n",
-            r"steps\[0\].approval: Input should be 'auto' or 'one'",
+            r"steps\[0\].approval: Input should be 'auto', 'one' or 'two'",
         ),
         (BASE + "    steps: [{action: 'rm -rf /'}]\n", r"steps\[0\].action: String should match pattern"),
         (BASE + "    when: {severity: [awful]}\n", r"when.severity\[0\]: Input should be 'low', 'medium'"),
         (BASE + "approval: {expires_minutes: 0}\n", "approval.expires_minutes: Input should be greater than 0"),
+        (BASE + "approval: {identity: maybe}\n", "approval.identity: Input should be 'totp' or 'none'"),
+        (BASE + "approval: {remind_minutes: 30}\n", "approval: .*30 minutes before expiry is before the request"),
+        (BASE + "approval: {escalate: [{minutes: 5}]}\n", r"approval.escalate\[0\].notify: Field required"),
+        (BASE + "approval: {escalate: [{min: 5}]}\n", "unknown key; allowed here: minutes, notify"),
         ("version: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
     ],
 )

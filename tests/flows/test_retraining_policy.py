@@ -13,7 +13,7 @@ from firebreak.flows.policy import PolicyError, parse_policy
         ("{trainer: train}", "retraining.trainer: String should match pattern"),
         ("{service: shell/rm}", "retraining.service: String should match pattern"),
         ("{trainer: a.b, holdout: 1}", "retraining.holdout: Input should be less than or equal to 0.8"),
-        ("{trainer: a.b, approval: maybe}", "retraining.approval: Input should be 'auto' or 'one'"),
+        ("{trainer: a.b, approval: maybe}", "retraining.approval: Input should be 'auto', 'one' or 'two'"),
         ("{trainer: a.b, cooldown: 5}", "retraining.cooldown: unknown key; allowed here: trainer, service, cooldown_m"),
         ("{trainer: a.b, gate: {gain: 1}}", "retraining.gate.gain: unknown key; allowed here: minimum_gain, con"),
         ("{trainer: a.b, gate: {minimum_gain: -1}}", "gate.minimum_gain: Input should be greater than or equal to 0"),

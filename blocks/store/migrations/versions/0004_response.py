@@ -1,0 +1,77 @@
+"""Response: approvers, answers and notices of requests for approval; who decided, on each row of the ledger."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0002"
+
+
+_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _id() -> "sa.Column[int]":
+    return sa.Column("id", _INTEGER, autoincrement=True, nullable=False)
+
+
+def upgrade() -> None:
+    approvals()
+
+
+def approvals() -> None:
+    op.add_column("approvals", sa.Column("needed", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("ledger", sa.Column("decided_by", sa.Text(), nullable=True))
+    before = sa.table("approvals", sa.column("decision"), sa.column("decided_by"))
+    typed = before.update().where(before.c.decision.in_(["approve", "refuse"]))
+    op.execute(typed.values(decided_by=before.c.decided_by + " (unidentified)"))
+    op.create_table(
+        "approvers",
+        _id(),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("seed", sa.Text(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("locked_until", sa.BigInteger(), nullable=True),
+        sa.Column("enrolled_at", sa.BigInteger(), nullable=False),
+        sa.Column("enrolled_by", sa.Text(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "ux_approvers_enrolled",
+        "approvers",
+        ["person"],
+        unique=True,
+        sqlite_where=sa.text("revoked_at IS NULL"),
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    )
+    op.create_table(
+        "answers",
+        _id(),
+        sa.Column("approval_id", _INTEGER, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["approval_id"], ["approvals.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("approval_id", "source"),
+    )
+    op.create_table(
+        "notices",
+        _id(),
+        sa.Column("approval_id", _INTEGER, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["approval_id"], ["approvals.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("approval_id", "kind"),
+    )

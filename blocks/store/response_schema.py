@@ -1,0 +1,61 @@
+"""The incident store's tables about responding: approvers, answers to requests for approval, notices about them."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
+
+from firebreak.blocks.store.schema import Id, UtcTime, metadata
+
+
+def approval_column() -> Column[int]:
+    return Column("approval_id", Id, ForeignKey("approvals.id", ondelete="CASCADE"), nullable=False)
+
+
+approvers = Table(  # one row an enrolment; of those not revoked, one a person
+    "approvers",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("person", Text, nullable=False),  # the name folded, so that "Ada" and "ADA" are one person
+    Column("name", Text, nullable=False),
+    Column("seed", Text, nullable=False),  # encrypted; the key is not in the store
+    Column("last_step", BigInteger, nullable=False),  # of the newest code taken: it and older ones count no more
+    Column("failures", Integer, nullable=False),  # wrong codes since the last right one
+    Column("locked_until", UtcTime),
+    Column("enrolled_at", UtcTime, nullable=False),
+    Column("enrolled_by", Text, nullable=False),
+    Column("revoked_at", UtcTime),
+    Column("revoked_by", Text),
+    Index(
+        "ux_approvers_enrolled",
+        "person",
+        unique=True,
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+)
+
+answers = Table(  # every answer a form brought, judged once; codes are not kept
+    "answers",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    approval_column(),
+    Column("source", Text, nullable=False),  # the run and its suspension that brought it
+    Column("person", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    UniqueConstraint("approval_id", "source"),
+)
+
+notices = Table(  # reminders and escalations; written before the message is sent, so none is sent twice
+    "notices",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    approval_column(),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    UniqueConstraint("approval_id", "kind"),
+)

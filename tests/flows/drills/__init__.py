@@ -1,0 +1,1 @@
+"""Drills: the executor against targets in processes of their own, killed and crowded."""
