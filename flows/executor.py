@@ -15,7 +15,7 @@ from firebreak.blocks.store.ledger import SETTLED, OnFailure, Outcome, Row, Step
 
 Loader = Callable[[str], Action]
 TAKEN_BACK = "taken-back"  # the timeline's word for a plan whose steps are undone because one of them failed
-DOUBTED = (Outcome.ATTEMPTED, Outcome.UNKNOWN)  # it may have been done
+DOUBTED = (Outcome.ATTEMPTED, Outcome.UNKNOWN, Outcome.SUCCEEDED)  # may be there or not; succeeded: if half undone
 LATE = timedelta(minutes=1)  # a request that got no answer may be carried out this much later
 
 
@@ -46,7 +46,7 @@ def execute(
         row = store.ledger.row(stale.digest)
         if row.step != stale.step:
             raise _changed(row)
-        if row.state in SETTLED:
+        if row.state in SETTLED and not _undo_tried(store, row):
             continue
         if row.state is Outcome.PLANNED and row.approval != "auto":
             return Result(waiting=row)
@@ -113,13 +113,18 @@ def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: L
     if before.done:
         store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
     elif before.done is None and row.state in DOUBTED:
-        note = "a run ended between apply and its check, and no probe can tell whether it was done"
+        note = "a run ended between the deed and its check, and no probe can tell whether the effect is there"
         store.ledger.settle(lease, row, Outcome.UNKNOWN, before.seen, note)
     elif row.state is Outcome.UNKNOWN and not action.repeatable and store.now - row.updated_at < LATE:
         return row  # it may still come, and would then be there twice
     else:
         _apply(action, store, incident, row, lease)
     return store.ledger.row(row.digest)
+
+
+def _undo_tried(store: Store, row: Row) -> bool:
+    """A run ended while it undid this step: whether the effect is still there, only a probe can tell."""
+    return row.state is Outcome.SUCCEEDED and store.ledger.undo_tried(row.digest)
 
 
 def _changed(row: Row) -> PlanChanged:

@@ -38,6 +38,8 @@ def settle_incident(store: Store, incident_id: int, digest: str, result: Result)
         state, why = State.CONTAINED, f"{len(unknown)} step(s) of unknown outcome: {unknown[0].title}"
     else:
         state, why = State.CONTAINED, "every step is settled"
+    if store.incidents.get(incident_id).state is State.AWAITING_APPROVAL:  # the run that took the decision died then
+        store.incidents.move(incident_id, State.RESPONDING, "respond")
     store.incidents.note(incident_id, "plan-ended", "respond", state=state, why=why[:500])
     columns: dict[str, Any] = {} if state is not State.CONTAINED else _contained_at(store, incident_id)
     store.incidents.move(incident_id, state, "respond", **columns)

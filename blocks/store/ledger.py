@@ -31,6 +31,7 @@ class Outcome(StrEnum):
     UNDONE = "undone"  # an undo succeeded
 
 
+TRIED = frozenset({Outcome.ATTEMPTED, Outcome.FAILED, Outcome.UNKNOWN})
 SETTLED = frozenset({Outcome.REFUSED, Outcome.SUCCEEDED, Outcome.UNDONE})
 
 
@@ -150,6 +151,12 @@ class Ledger:
     def row(self, digest: str) -> Row:
         with self._db.read() as conn:
             return Row(**conn.execute(ledger.select().where(ledger.c.digest == digest)).one()._mapping)
+
+    def undo_tried(self, digest: str) -> bool:
+        """Whether somebody began to undo this row and didn't come to an end."""
+        tried = ledger.c.undo_of == digest, ledger.c.state.in_(TRIED)
+        with self._db.read() as conn:
+            return conn.execute(sa.select(ledger.c.digest).where(*tried)).first() is not None
 
     def attempt(self, lease: Lease, row: Row, former: dict[str, Any]) -> None:
         """Say that apply is about to be called. The state before the first attempt is the one undo restores."""

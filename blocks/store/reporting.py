@@ -94,11 +94,10 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
             conn.execute(findings.update().where(findings.c.key == finding.key).values(seen_by=seen))
         result.repeated += 1
         return
-    incident_id = _join(conn, now, finding, result) or _open(db, conn, now, finding, result)
+    incident_id, count = _join(conn, now, finding, result) or (_open(db, conn, now, finding, result), 1)
     if finding.actor_type is not ActorType.DATASET:
         row = db.insert(accused).values(incident_id=incident_id, record_id=finding.record_id)
         conn.execute(row.on_conflict_do_nothing())
-    count = conn.execute(sa.select(incidents.c.findings).where(incidents.c.id == incident_id)).scalar_one()
     if count <= KEPT_FINDINGS or finding.severity.rank >= Severity.CRITICAL.rank:
         conn.execute(
             findings.insert().values(
@@ -115,9 +114,10 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
     _contain(db, conn, now, finding, incident_id, seen_by, result)
 
 
-def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> int | None:
-    """The open incident this finding belongs to, updated; None when it needs one of its own."""
-    incident = _same(conn, finding) or _related(conn, now, finding)
+def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> tuple[int, int] | None:
+    """The open incident this finding belongs to, updated, and its findings; None when it needs one of its own."""
+    same = _same(conn, finding)
+    incident = same or _related(conn, now, finding)
     if incident is None:
         return None
     graver = finding.severity.rank > incident.severity.rank
@@ -139,9 +139,11 @@ def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> 
         if incident.state is not State.OPEN:
             move(conn, now, incident.id, State.OPEN, "firebreak")
         result.opened.append((incident.id, finding.severity))
-    conn.execute(incidents.update().where(incidents.c.id == incident.id).values(**columns))
-    _point(conn, finding.fingerprint, incident.id)
-    return incident.id
+    changed = incidents.update().where(incidents.c.id == incident.id).values(**columns)
+    count: int = conn.execute(changed.returning(incidents.c.findings)).scalar_one()
+    if same is None:
+        _point(conn, finding.fingerprint, incident.id)
+    return incident.id, count
 
 
 def _other_cause(incident: Incident, finding: Finding) -> bool:

@@ -254,6 +254,20 @@ def test_a_doubt_stays_one_when_the_action_can_not_be_loaded(store: Store, incid
     assert (row.state, action.lines("a")) == (Outcome.UNKNOWN, ["done"])
 
 
+def test_killed_in_an_undo_a_new_plan_does_not_believe_that_the_effect_is_still_there(
+    store: Store, incident: Incident, action: Append
+) -> None:
+    (row,) = run(store, incident, action, step("a"))
+    with pytest.raises(Killed):
+        run(store, incident, Dying(folder=action.folder), undo_of(row))
+    assert (store.ledger.row(row.digest).state, action.lines("a")) == (Outcome.SUCCEEDED, [])
+    store.ledger.replan(incident.id, [step("a")])
+    (row,) = run(store, incident, action, step("a"))
+    assert (row.state, action.lines("a")) == (Outcome.SUCCEEDED, ["done"])
+    (undone,) = run(store, incident, action, undo_of(row))
+    assert (undone.state, action.lines("a")) == (Outcome.SUCCEEDED, [])
+
+
 class Dated(Append):
     """Its target was something else each time."""
 
