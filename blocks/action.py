@@ -27,6 +27,12 @@ class Probe(BaseModel):
     seen: dict[str, Any] = Field(default_factory=dict)
 
 
+class LeftOut(BaseModel):
+    """A step that this incident doesn't get, and why; the timeline keeps the words."""
+
+    why: str
+
+
 class Action(Block, ABC):
     """One kind of step. Everything it needs is in the step, so that what was approved is what runs."""
 
@@ -41,8 +47,8 @@ class Action(Block, ABC):
         return type(self).undo is not Action.undo
 
     @abstractmethod
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """The step this incident needs, as data; None when there is nothing it may touch."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """The step this incident needs, as data, or why there is none."""
 
     @abstractmethod
     def verify(self, store: Store, incident: Incident, step: Step) -> Probe:

@@ -1,6 +1,7 @@
 """Every block type of Firebreak: what Prefect imports so that a block can be loaded or registered by its name."""
 
 from firebreak.blocks.guard import Guard
+from firebreak.blocks.guard_model import GuardModel
 from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.model_endpoint import ModelEndpoint
@@ -18,6 +19,7 @@ from firebreak.blocks.workflow_controls import WorkflowControls
 
 __all__ = [
     "Guard",
+    "GuardModel",
     "IncidentStore",
     "InteractionLog",
     "ModelEndpoint",

@@ -1,5 +1,6 @@
 """The response policy: which playbook answers which incident, who must agree, which tokens may do what."""
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Approval
+from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
+
+LONGEST_ALLOWED = timedelta(days=366)
 
 
 class PolicyError(Exception):
@@ -69,6 +73,7 @@ class Policy(_Strict):
     approval: ApprovalRules = ApprovalRules()
     close_quiet_hours: float = Field(default=24, gt=0, description="incidents nothing acts on close after this quiet")
     tokens: tuple[TokenGrant, ...] | None = Field(default=None, description="the token register; absent: none is kept")
+    allow: tuple[Allow, ...] = Field(default=(), description="findings that are known and expected, each until a day")
     retraining: RetrainingRules | None = Field(default=None, description="how new models are made; absent: not at all")
     playbooks: tuple[Playbook, ...]
 
@@ -91,6 +96,21 @@ def parse_policy(text: str, where: str) -> Policy:
     except ValidationError as error:
         lines = [_explain(dict(problem)) for problem in error.errors()]
         raise PolicyError(f"{where}: " + "; ".join(lines)) from None
+
+
+def expired(policy: Policy, today: date, where: str) -> list[str]:
+    """Allow-list entries whose last day is over. Errors: PolicyError (one would stand for more than a year)."""
+    for entry in policy.allow:
+        if entry.until > today + LONGEST_ALLOWED:
+            raise PolicyError(
+                f"{where}: allow: {entry.name}: until {entry.until} is too far; at most a year: "
+                f"{today + LONGEST_ALLOWED}"
+            )
+    return [
+        f"allow-list: {entry.name} ended on {entry.until}: it keeps nothing back any more"
+        for entry in policy.allow
+        if entry.until < today
+    ]
 
 
 def load_policy(store: Store) -> Policy:
@@ -122,6 +142,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "approval": ApprovalRules,
         "tokens": TokenGrant,
+        "allow": Allow,
         "retraining": RetrainingRules,
         "gate": GateRules,
         "playbooks": Playbook,

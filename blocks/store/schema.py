@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0002"
+REVISION = "0003"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -259,5 +259,6 @@ policies = Table(
     Column("sha256", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("tokens", JSON),  # the token register as detectors need it, or null: none kept
+    Column("allow", JSON),  # the allow-list as detectors need it
     Column("put_at", UtcTime, nullable=False),
 )

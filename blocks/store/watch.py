@@ -27,10 +27,15 @@ def note_runs(
     db: Database, conn: Connection, now: datetime, logged: Mapping[str, tuple[str, datetime]], called: Mapping[str, str]
 ) -> None:
     """Within a report: runs the scan read records of (workflow, last time), and runs whose calls the guard saw."""
-    for run, (workflow, at) in sorted(logged.items()):
-        row = db.insert(runs_logged).values(flow_run_id=run, workflow=workflow, last_record_at=at, seen_at=now)
+    if logged:
+        row = db.insert(runs_logged)
+        changed = {"last_record_at": row.excluded.last_record_at, "seen_at": row.excluded.seen_at}
         conn.execute(
-            row.on_conflict_do_update(index_elements=["flow_run_id"], set_={"last_record_at": at, "seen_at": now})
+            row.on_conflict_do_update(index_elements=["flow_run_id"], set_=changed),
+            [
+                {"flow_run_id": run, "workflow": workflow, "last_record_at": at, "seen_at": now}
+                for run, (workflow, at) in sorted(logged.items())
+            ],
         )
     for run, workflow in sorted(called.items()):
         row = db.insert(runs_logged).values(flow_run_id=run, workflow=workflow, called_at=now, seen_at=now)

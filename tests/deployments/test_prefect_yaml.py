@@ -30,6 +30,7 @@ EXPECTED = {
     "scan-drift/support-tickets",
     "retrain/firebreak",
     "renew-reference/firebreak",
+    "calibrate/firebreak",
 }
 
 
