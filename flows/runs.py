@@ -37,6 +37,7 @@ OURS = (
     "release",
     "reconcile",
     "scan-logs",
+    "scan-archive",
     "scan-drift",
     "retrain",
     "renew-reference",

@@ -83,7 +83,9 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
         db.order_reports(conn)
         if batch.lease:
             require(conn, now, *batch.lease)
-        if pairs := [{"token_id": token, "user": user, "last_seen_at": now} for token, user in sorted(batch.token_users)]:
+        if pairs := [
+            {"token_id": token, "user": user, "last_seen_at": now} for token, user in sorted(batch.token_users)
+        ]:
             row = db.insert(token_users)
             seen = {"last_seen_at": row.excluded.last_seen_at}
             conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_=seen), pairs)
