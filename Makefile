@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPES := build/mypy/firebreak
-MLFLOW := build/mlflow-env/.installed
+ENVIRONMENTS := build/environments.done
 LOGQL := build/lezer-logql/.installed
 
 .PHONY: help install demo up down test lint soak benchmarks
@@ -29,11 +29,11 @@ up: $(STAMP) ## a system that stays: server with a password, worker, deployments
 down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
-test: lint $(MLFLOW) $(LOGQL) ## everything that belongs to a release, about 16 minutes
+test: lint $(ENVIRONMENTS) $(LOGQL) ## everything that belongs to a release, about 18 minutes
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
-$(MLFLOW): tests/mlflow_server.py | $(STAMP)
-	@$(BIN)/python -m tests.mlflow_server || true
+$(ENVIRONMENTS): tests/environments.py | $(STAMP)
+	@$(BIN)/python -m tests.environments
 
 $(LOGQL): tests/lezer_logql/package-lock.json | $(STAMP)
 	@$(BIN)/python -m tests.lezer_logql || true

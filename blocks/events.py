@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from firebreak.blocks.store import Report, Store
 
@@ -22,7 +23,12 @@ class Event(StrEnum):
 
 
 def send(event: Event, incident_id: int, **payload: Any) -> None:
-    """Send a signal about an incident. It may be lost; `reconcile` closes that gap."""
+    """Send a signal about an incident. It may be lost; `reconcile` closes that gap.
+
+    Without a server's address nobody listens, and Prefect would start a server of its own for it: 10 s.
+    """
+    if not PREFECT_API_URL.value():
+        return
     emit_event(
         event=event.value,
         resource={"prefect.resource.id": f"firebreak.incident.{incident_id}"},

@@ -1,9 +1,4 @@
-"""Block: an external service that trains the candidate and registers it in our model registry.
-
-ServiceError
-├── ServiceUnreachable   down, too slow, or busy (408, 429, 5xx): worth trying again
-├── ServiceRefused       it answered no (wrong token, unknown job, bad request): a person must mend something
-└── ServiceNonsense      it redirected, or what it answered is not what was agreed
+"""Block: an external service that trains the candidate and registers it in our model registry. Errors: WebError.
 
 ``POST <url>/retrain`` (JSON; header Idempotency-Key) answers ``{"job_id": "…"}``; the same key gives the same job.
 ``GET <url>/retrain/<job_id>`` answers ``{"state": "running"}``, ``{"state": "succeeded", "version": "7"}`` with the
@@ -11,32 +6,13 @@ model version's number in our registry, made since the request and with ``predic
 "reason": "…"}``. Both with ``Authorization: Bearer``.
 """
 
-import time
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import httpx
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-LARGEST_ANSWER = 1_000_000  # bytes
-BUSY = (408, 425, 429)
-
-
-class ServiceError(Exception):
-    """Base of what a retraining service raises. Messages never hold the token."""
-
-
-class ServiceUnreachable(ServiceError):
-    """No answer, or 'not now'."""
-
-
-class ServiceRefused(ServiceError):
-    """The service answered and said no."""
-
-
-class ServiceNonsense(ServiceError):
-    """The service answered with something else than agreed."""
+from firebreak.blocks.web import Web, WebNonsense, web_address
 
 
 class Outcome(BaseModel):
@@ -82,72 +58,32 @@ class RetrainingService(Block):
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        more = parts.query or parts.fragment or "@" in parts.netloc  # a password there would replace the token
-        if parts.scheme not in ("http", "https") or not parts.hostname or more:
-            raise ValueError("write an address such as https://training.example.com/api, without user, ? and #")
-        return url.rstrip("/")
+        return web_address(url)
 
     def start(self, request: dict[str, Any], key: str) -> str:
-        """Ask for a retraining; the job's id. The same ``key`` again gives the same job. Errors: ServiceError."""
+        """Ask for a retraining; the job's id. The same ``key`` again gives the same job. Errors: WebError."""
         return self._ask(_Started, "POST", "/retrain", json=request, headers={"Idempotency-Key": key}).job_id
 
     def outcome(self, job_id: str) -> Outcome:
-        """How a job stands now. Errors: ServiceError."""
+        """How a job stands now. Errors: WebError."""
         return self._ask(Outcome, "GET", f"/retrain/{quote(job_id, safe='')}")
 
-    def _ask(self, kind: type[Answer], method: str, path: str, **more: Any) -> Answer:
-        failure: ServiceError
+    def _ask(
+        self, kind: type[Answer], method: str, path: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> Answer:
+        token = self.token.get_secret_value()
+        web = Web(
+            "retraining service",
+            self.url,
+            self.timeout,
+            secrets=[token],
+            todo="check url and token in the block retraining-service",
+        )
+        reply = web.ask(method, path, headers={"Authorization": f"Bearer {token}", **(headers or {})}, **more)
         try:
-            status, body = self._send(method, path, **more)
-        except (httpx.TimeoutException, TimeoutError):
-            failure = ServiceUnreachable(self._say(f"gave no answer in {self.timeout:g} s"))
-        except (httpx.TransportError, OSError) as error:
-            failure = ServiceUnreachable(self._say("can't be reached", type(error).__name__))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            failure = ServiceNonsense(self._say("gave no readable answer", type(error).__name__))
-        else:
-            try:
-                return self._read(kind, status, body)
-            except ServiceError as error:
-                failure = error
-        raise failure from None
-
-    def _send(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> tuple[int, bytes]:
-        """Status and body. httpx's timeout is between bytes; ours is for the whole."""
-        deadline, body = time.monotonic() + self.timeout, bytearray()
-        headers = {"Authorization": f"Bearer {self.token.get_secret_value()}", **(headers or {})}
-        with (
-            httpx.Client(timeout=self.timeout, follow_redirects=False) as client,
-            client.stream(method, self.url + path, headers=headers, **more) as response,
-        ):
-            for piece in response.iter_bytes():
-                body += piece
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-                if len(body) > LARGEST_ANSWER:
-                    raise ValueError
-        return response.status_code, bytes(body)
-
-    def _read(self, kind: type[Answer], status: int, body: bytes) -> Answer:
-        if 300 <= status < 400:
-            # Following it would hand the token to whoever is there.
-            raise ServiceNonsense(self._say(f"redirects ({status}); set url to the address itself"))
-        if status >= 500 or status in BUSY:
-            raise ServiceUnreachable(self._say(f"answered {status}", body.decode("utf-8", "replace")))
-        if status >= 400:
-            raise ServiceRefused(self._say(f"answered {status}", body.decode("utf-8", "replace")))
-        try:
-            return kind.model_validate_json(body)
+            return kind.model_validate_json(reply.body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(step) for step in first["loc"]) or "body"
             why = f"{at}: {first['msg']}"
-        raise ServiceNonsense(self._say("answered something else than agreed", why))
-
-    def _say(self, what: str, why: str = "") -> str:
-        address = urlsplit(self.url)
-        where = f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
-        why = " ".join(why.replace(self.token.get_secret_value() or "\0", "***").split())[:300]
-        todo = "check url and token in the block retraining-service"
-        return f"retraining service {where} {what}{f' ({why})' if why else ''}; {todo}"
+        raise WebNonsense(web.say("answered something else than agreed", why))

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_API_URL
 
 from firebreak.blocks.events import signal_opened
 from firebreak.blocks.incident_store import IncidentStore
@@ -179,11 +178,8 @@ class StoreMemory:
             raise
 
     def _signal(self, report: Report) -> None:
-        """A signal that is lost costs seconds: ``reconcile`` finds the incident in the store.
-
-        Without a server's address nobody listens, and Prefect would start a server of its own: 10 s inline.
-        """
-        if report.opened and PREFECT_API_URL.value():
+        """A signal that is lost costs seconds: ``reconcile`` finds the incident in the store."""
+        if report.opened:
             self._ask(lambda store: signal_opened(store, report))
 
     def _ask(self, question: Callable[[Store], T]) -> T:

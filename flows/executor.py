@@ -4,14 +4,16 @@ A plain function of store, lease and actions; the flows are thin around it. ``ap
 ``verify``: after a crash the probe decides whether the deed was done. Success means that the probe saw it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from firebreak.blocks.action import Action, ActionError, Probe
 from firebreak.blocks.store import Incident, Lease, LeaseLost, Store, StoreUnavailable
-from firebreak.blocks.store.ledger import SETTLED, Outcome, Row
+from firebreak.blocks.store.ledger import SETTLED, OnFailure, Outcome, Row, Step
 
 Loader = Callable[[str], Action]
+TAKEN_BACK = "taken-back"  # the timeline's word for a plan whose steps are undone because one of them failed
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ def execute(
     rows: Sequence[Row],
     load: Loader,
     lease: Lease,
-    goes_on: Callable[[Row], bool] = lambda _: False,
+    on_failure: Mapping[str, OnFailure] = MappingProxyType({}),
 ) -> Result:
-    """Run ``rows`` in order until one needs a decision or fails (unless ``goes_on`` says it may).
+    """Run ``rows`` in order until one needs a decision or fails (unless ``on_failure`` of its action is go-on).
+
+    Undoing what was done before a failed step is the caller's, once it has given up on it: ``take_back``.
 
     Errors: LeaseLost (another has the incident), StoreUnavailable. An action's own failure is a ledger row.
     """
@@ -41,9 +45,49 @@ def execute(
         if row.state is Outcome.PLANNED and row.approval != "auto":
             return Result(waiting=row)
         row = carry_out(store, incident, row, load, lease)
-        if row.state is not Outcome.SUCCEEDED and not goes_on(row):
+        if row.state is not Outcome.SUCCEEDED and on_failure.get(row.action) != "go-on":
             return Result(failed=row)
     return Result()
+
+
+def take_back(
+    store: Store, incident: Incident, rows: Sequence[Row], load: Loader, lease: Lease, failed: Row, plan: str
+) -> list[Row]:
+    """Undo what this plan (by its digest) has done, last first, because ``failed`` failed. How that went, row by row.
+
+    A step that found its effect there already has done nothing, so there is nothing of its to take back. What can't
+    be undone is noted. Killed in the middle, the next run finds the plan by ``failed_before`` and goes on here.
+    """
+    again = failed_before(store, incident.id, plan) is not None
+    if not again:
+        why = {"plan_digest": plan, "row": failed.digest, "why": f"{failed.title}: {failed.error}"[:500]}
+        store.incidents.note(incident.id, TAKEN_BACK, lease.owner, **why)
+    undoing: list[Row] = []
+    for stale in reversed(rows):
+        row = store.ledger.row(stale.digest)
+        if not row.attempts or row.state not in (Outcome.SUCCEEDED, Outcome.UNDONE):
+            continue
+        if load(row.action).reversible:
+            undoing += store.ledger.enter(incident.id, [undo_of(row)])
+        elif not again:
+            store.incidents.note(incident.id, "not-reversible", lease.owner, action=row.action, target=row.target)
+    for row in undoing:
+        if row.state not in SETTLED:
+            carry_out(store, incident, row, load, lease)
+    return [store.ledger.row(row.digest) for row in undoing]
+
+
+def failed_before(store: Store, incident_id: int, plan: str) -> Row | None:
+    """The step for whose failure this plan is being taken back, where it is; it is not tried again then."""
+    for entry in store.incidents.timeline(incident_id):
+        if entry.entry == TAKEN_BACK and entry.detail["plan_digest"] == plan:
+            return store.ledger.row(str(entry.detail["row"]))
+    return None
+
+
+def undo_of(row: Row) -> Step:
+    """The step that takes a row's effect back."""
+    return row.step.model_copy(update={"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto"})
 
 
 def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: Lease) -> Row:

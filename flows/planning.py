@@ -6,7 +6,7 @@ from typing import Any
 from firebreak.blocks.store import Incident, PlanChanged, State, Store
 from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.ledger import Outcome, Row, Step, plan_digest
-from firebreak.flows.executor import Result
+from firebreak.flows.executor import Result, failed_before
 
 
 def rows_of(store: Store, incident: Incident, steps: Sequence[Step]) -> tuple[str, list[Row]]:
@@ -27,10 +27,9 @@ def settle_incident(store: Store, incident_id: int, digest: str, result: Result)
     """
     asked = store.approvals.of_plan(incident_id, digest)
     if result.failed is not None:
-        state, why = (
-            State.NEEDS_PERSON,
-            f"{result.failed.title}: {result.failed.state}: {result.failed.error}",
-        )
+        back = "; what was done before it was taken back" if failed_before(store, incident_id, digest) else ""
+        why = f"{result.failed.title}: {result.failed.state}: {result.failed.error}"[:400] + back
+        state = State.NEEDS_PERSON
     elif asked is not None and asked.decision in (Decision.EXPIRED, Decision.CANCELLED):
         state, why = State.NEEDS_PERSON, f"the request for approval ended as {asked.decision}"
     elif asked is not None and asked.decision is Decision.REFUSE and not store.holds.of_incident(incident_id):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
-from firebreak.blocks.store.ledger import Approval
+from firebreak.blocks.store.ledger import Approval, OnFailure
 from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
@@ -30,7 +30,9 @@ class PlaybookStep(_Strict):
 
     action: str = Field(pattern=r"^[a-z0-9-]+(/[a-z0-9-]+)?$")
     approval: Approval = Field(default="auto", description="auto: at once; one: a person decides in the UI")
-    on_failure: Literal["stop", "go-on"] = "stop"
+    on_failure: OnFailure = Field(
+        default="stop", description="stop: a person is asked; go-on: the next step; undo: what was done, in reverse"
+    )
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -50,7 +50,7 @@ def hand_over(
         conclusion = {
             **(incident.triage or {}),
             "steps": [step.model_dump(mode="json") for step in steps],
-            "goes_on": [],
+            "on_failure": {},
             "round": round,
             "plan_digest": plan_digest(incident.id, steps, round),
             "context": {**context, "lines": lines},

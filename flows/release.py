@@ -15,7 +15,7 @@ from firebreak.blocks.interaction_log import InteractionLog, LogError
 from firebreak.blocks.store import Incident, Lease, State, Store, StoreError
 from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.ledger import Outcome, Row, Step
-from firebreak.flows.executor import Result, execute
+from firebreak.flows.executor import Result, execute, undo_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.labelling import learn
 from firebreak.flows.shared import load_action, load_block, open_store, run_id
@@ -44,9 +44,7 @@ def plan_release(store: Store, incident: Incident, lease: Lease, verdict: State)
             entry = "remedy-stays" if action.reversible else "not-reversible"
             store.incidents.note(incident.id, entry, "release", action=row.action, target=row.target)
             continue
-        steps.append(
-            row.step.model_copy(update={"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto"})
-        )
+        steps.append(undo_of(row))
     return steps
 
 

@@ -12,7 +12,7 @@ from firebreak.blocks.store import Incident, Lease, State, Store
 from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.flows import approval
-from firebreak.flows.executor import Result, execute
+from firebreak.flows.executor import Result, execute, failed_before, take_back
 from firebreak.flows.incident_page import publish
 from firebreak.flows.planning import rows_of, settle_incident
 from firebreak.flows.policy import load_policy
@@ -40,11 +40,19 @@ def freeze_evidence(store: Store, incident: Incident) -> str:
 @task(task_run_name="carry out", retries=2, retry_delay_seconds=3, cache_policy=NO_CACHE)
 def carry_out(store: Store, incident: Incident, rows: Sequence[Row], lease: Lease) -> Result:
     """What may run now. A step that failed is tried again by the task's retries; an unknown one never."""
-    goes_on = set((incident.triage or {}).get("goes_on", []))
-    result = execute(store, incident, rows, load_action, lease, lambda row: row.action in goes_on)
+    result = execute(store, incident, rows, load_action, lease, (incident.triage or {}).get("on_failure", {}))
     if result.failed and result.failed.state is Outcome.FAILED:
         raise StepFailed(result.failed)
     return result
+
+
+@task(task_run_name="undo what was done", cache_policy=NO_CACHE)
+def undo(store: Store, incident: Incident, rows: Sequence[Row], lease: Lease, failed: Row, plan: str) -> Result:
+    """Take the plan's steps back, in reverse, because one of them failed."""
+    for row in take_back(store, incident, rows, load_action, lease, failed, plan):
+        if row.state is not Outcome.SUCCEEDED:
+            get_run_logger().error("%s: %s: %s", row.title, row.state, row.error)
+    return Result(failed=store.ledger.row(failed.digest))
 
 
 def decide(store: Store, incident: Incident, rows: Sequence[Row], plan_digest: str) -> None:
@@ -87,7 +95,10 @@ def respond(incident_id: int) -> str:
         freeze_evidence(store, incident)
         steps = [Step(**step) for step in incident.triage["steps"]]
         digest, rows = rows_of(store, incident, steps)
+        on_failure = incident.triage.get("on_failure", {})
         try:
+            if failed := failed_before(store, incident_id, digest):
+                raise StepFailed(failed)  # a run died while it took this plan back
             result = carry_out(store, incident, rows, lease)
             while result.waiting:
                 logger.info("%s waits for approval; plan digest %s", result.waiting.title, digest)
@@ -96,6 +107,8 @@ def respond(incident_id: int) -> str:
         except StepFailed as failure:
             logger.error("%s", failure)
             result = Result(failed=failure.row)
+            if on_failure.get(failure.row.action) == "undo":
+                result = undo(store, incident, rows, lease, failure.row, digest)
         state = settle_incident(store, incident_id, digest, result)
         publish(store, incident_id)
         if state is State.CONTAINED:

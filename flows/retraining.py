@@ -74,7 +74,7 @@ def registry_of(dataset: MonitoredDataset) -> ModelRegistry:
 def make(job: Job, run: Run[Any]) -> tuple[GateVerdict, Version | None]:
     """The verdict on a candidate, and its version in the registry where it passed. ``run`` carries out a named step.
 
-    Errors: RetrainingRefused, RetrainingFailed, LeaseLost, RegistryError, ServiceError, StoreUnavailable.
+    Errors: RetrainingRefused, RetrainingFailed, LeaseLost, RegistryError, WebError, StoreUnavailable.
     """
     champion = job.registry.champion()
     if champion is None:
@@ -148,7 +148,7 @@ def train_here(job: Job, data: TrainingData) -> Any:
 def train_outside(job: Job, data: TrainingData, champion: Version) -> Version:
     """The version that the external service made. Its job's id is kept before anything waits for it.
 
-    Errors: RetrainingFailed, RetrainingRefused (it names no new version of ours), ServiceError.
+    Errors: RetrainingFailed, RetrainingRefused (it names no new version of ours), WebError.
     """
     service = job.service()
     if "job_started" not in job.retraining.detail:  # before the service knows: what it makes is newer

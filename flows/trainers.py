@@ -8,7 +8,8 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from firebreak.blocks.retraining_service import RetrainingService, ServiceUnreachable
+from firebreak.blocks.retraining_service import RetrainingService
+from firebreak.blocks.web import WebUnreachable
 from firebreak.flows.retraining_errors import RetrainingFailed, RetrainingRefused
 from firebreak.flows.training_data import Rows
 
@@ -74,14 +75,14 @@ def follow(
 ) -> str:
     """Wait for a job; the number of the model version it made. ``tell`` is called between looks, and may raise.
 
-    Errors: RetrainingFailed (the job failed or took too long), ServiceRefused, ServiceNonsense.
+    Errors: RetrainingFailed (the job failed or took too long), WebRefused, WebNonsense.
     """
     ends = started + timedelta(minutes=service.timeout_minutes)
     while True:
         outcome, said = None, "running"
         try:
             outcome = service.outcome(job_id)
-        except ServiceUnreachable as error:
+        except WebUnreachable as error:
             said = str(error)
         if outcome and outcome.state == "failed":
             raise RetrainingFailed(

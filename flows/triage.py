@@ -59,7 +59,7 @@ def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
         "playbook": playbook.name,
         "cause": incident.cause,
         "steps": [step.model_dump(mode="json") for step in steps],
-        "goes_on": [s.action for s in playbook.steps if s.on_failure == "go-on"],
+        "on_failure": {s.action: s.on_failure for s in playbook.steps},
         "round": round,
         "plan_digest": plan_digest(incident.id, steps, round),
         "context": context,

@@ -15,6 +15,7 @@ from firebreak.blocks.store.leases import Lease, require
 from firebreak.blocks.store.schema import ledger
 
 Approval = Literal["auto", "one"]
+OnFailure = Literal["stop", "go-on", "undo"]
 
 
 class Outcome(StrEnum):

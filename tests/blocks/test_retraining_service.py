@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from firebreak.blocks.retraining_service import (
-    Outcome,
-    RetrainingService,
-    ServiceError,
-    ServiceNonsense,
-    ServiceRefused,
-    ServiceUnreachable,
-)
+from firebreak.blocks.retraining_service import Outcome, RetrainingService
+from firebreak.blocks.web import WebError, WebNonsense, WebRefused, WebUnreachable
 from firebreak.deployments.ports import free_port
 
 TOKEN = "tok-very-secret-0123456789"
@@ -64,8 +58,8 @@ def send(request: BaseHTTPRequestHandler, status: int, body: Any, **headers: str
     request.wfile.write(data)
 
 
-def failure(block: RetrainingService) -> ServiceError:
-    with pytest.raises(ServiceError) as caught:
+def failure(block: RetrainingService) -> WebError:
+    with pytest.raises(WebError) as caught:
         block.outcome("job-1")
     told = "".join(traceback.format_exception(caught.value))
     assert TOKEN not in told
@@ -110,18 +104,16 @@ def test_how_a_job_stands(serve: Serve, body: Any, outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, ServiceRefused),
-        (401, ServiceRefused),
-        (404, ServiceRefused),
-        (408, ServiceUnreachable),
-        (429, ServiceUnreachable),
-        (500, ServiceUnreachable),
-        (503, ServiceUnreachable),
+        (400, WebRefused),
+        (401, WebRefused),
+        (404, WebRefused),
+        (408, WebUnreachable),
+        (429, WebUnreachable),
+        (500, WebUnreachable),
+        (503, WebUnreachable),
     ],
 )
-def test_a_refusal_is_told_from_a_not_now_and_repeats_no_token(
-    serve: Serve, status: int, kind: type[ServiceError]
-) -> None:
+def test_a_refusal_is_told_from_a_not_now_and_repeats_no_token(serve: Serve, status: int, kind: type[WebError]) -> None:
     error = failure(serve(lambda request: send(request, status, {"detail": f"bad token {TOKEN}"})))
     assert type(error) is kind
     assert f"answered {status}" in str(error)
@@ -143,20 +135,20 @@ def test_a_refusal_is_told_from_a_not_now_and_repeats_no_token(
     ],
 )
 def test_nonsense_is_said_to_be_nonsense(serve: Serve, body: bytes) -> None:
-    assert isinstance(failure(serve(lambda request: send(request, 200, body))), ServiceNonsense)
+    assert isinstance(failure(serve(lambda request: send(request, 200, body))), WebNonsense)
 
 
 def test_no_redirect_is_followed_so_nobody_else_is_given_the_token(serve: Serve) -> None:
     asked: list[str] = []
     elsewhere = serve(lambda request: asked.append(request.path))
     error = failure(serve(lambda request: send(request, 307, {}, location=f"{elsewhere.url}/retrain/job-1")))
-    assert isinstance(error, ServiceNonsense)
+    assert isinstance(error, WebNonsense)
     assert "redirects (307); set url to the address itself" in str(error)
     assert asked == []
 
 
 def test_a_server_that_is_down_or_hangs_is_unreachable(serve: Serve) -> None:
-    assert isinstance(failure(service(f"http://127.0.0.1:{free_port()}")), ServiceUnreachable)
+    assert isinstance(failure(service(f"http://127.0.0.1:{free_port()}")), WebUnreachable)
     over = threading.Event()
 
     def hang(_: BaseHTTPRequestHandler) -> None:
@@ -166,7 +158,7 @@ def test_a_server_that_is_down_or_hangs_is_unreachable(serve: Serve) -> None:
         error = failure(serve(hang))
     finally:
         over.set()
-    assert isinstance(error, ServiceUnreachable)
+    assert isinstance(error, WebUnreachable)
     assert "gave no answer in 0.5 s" in str(error)
 
 

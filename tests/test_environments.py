@@ -1,4 +1,4 @@
-"""The environment of the tests' MLflow server: where it can't be made, that is said, and not tried again at once."""
+"""The environments of programs beside ours: where one can't be made, that is said, and not tried again at once."""
 
 import sys
 import time
@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.mlflow_server"]
+from tests import environments
+from tests.environments import MLFLOW
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from tests import mlflow_server
-
-    monkeypatch.setattr(mlflow_server, "ENVIRONMENT", tmp_path / "build" / "env")
-    monkeypatch.setattr(mlflow_server, "STAMP", tmp_path / "build" / "env" / ".installed")
-    monkeypatch.setattr(mlflow_server, "FAILED", tmp_path / "build" / "env.failed")
+    monkeypatch.setattr(environments, "BUILD", tmp_path / "build")
     return tmp_path
 
 
@@ -27,30 +24,24 @@ def stub(place: Path, body: str) -> str:
 
 
 def test_a_failure_is_told_and_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.mlflow_server import install
-
     body = f"Path({str(place / 'tries')!r}).open('a').write('x')\nsys.exit('no disk left')"
     monkeypatch.setattr(sys, "executable", stub(place, body))
     for _ in range(2):
-        assert install(60) == "mlflow==3.17.* can't be installed: no disk left\n"
+        assert MLFLOW.install(60) == "mlflow==3.17.* can't be installed: no disk left\n"
     assert (place / "tries").read_text() == "x"
     later = time.time() + 3700
     monkeypatch.setattr(time, "time", lambda: later)
-    install(60)
+    MLFLOW.install(60)
     assert (place / "tries").read_text() == "xx"
 
 
 def test_what_takes_too_long_is_given_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.mlflow_server import install
-
     monkeypatch.setattr(sys, "executable", stub(place, "time.sleep(60)"))
-    assert str(install(0)).endswith("took more than 1 s")
+    assert str(MLFLOW.install(0)).endswith("took more than 1 s")
 
 
 def test_what_is_there_is_used(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests import mlflow_server
-
-    (place / "build" / "env").mkdir(parents=True)
-    mlflow_server.STAMP.write_text(mlflow_server.WANTED)
+    MLFLOW.folder.mkdir(parents=True)
+    MLFLOW.stamp.write_text(" ".join(MLFLOW.wanted))
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    assert mlflow_server.install(60) is None
+    assert MLFLOW.install(60) is None
