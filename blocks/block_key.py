@@ -5,11 +5,11 @@ Written to LiteLLM's documented API (https://docs.litellm.ai/docs/proxy/virtual_
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from firebreak.blocks.action import Action, LeftOut, Probe
+from firebreak.blocks.action import Action, LeftOut, Probe, held_by_others
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Web, WebNonsense, web_address
@@ -24,6 +24,8 @@ class BlockKey(Action):
     _block_type_name = "Block Key"
     _block_type_slug = "block-key"
     _description = "Firebreak action: block a virtual key at a LiteLLM proxy, unblocked by the release."
+
+    reasserted: ClassVar[bool] = True
 
     url: str = Field(description="the proxy's address, as https://llm.example.com")
     master_key: SecretStr = Field(description="a key that may block others, kept secret")
@@ -66,12 +68,14 @@ class BlockKey(Action):
         self._ask("POST", "/key/block", json={"key": step.parameters["key"]})
 
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
-        if not former["blocked"]:
+        if not former.get("blocked", True) and not held_by_others(store, incident, step):
             self._ask("POST", "/key/unblock", json={"key": step.parameters["key"]})
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
+        if others := held_by_others(store, incident, step):
+            return Probe(done=True, seen={"still blocked for incidents": others})
         blocked = self._blocked(step)
-        return Probe(done=blocked is former["blocked"], seen={"blocked": blocked})
+        return Probe(done=blocked is former.get("blocked", True), seen={"blocked": blocked})
 
     def _blocked(self, step: Step) -> bool:
         answer = self._ask("GET", "/key/info", params={"key": step.parameters["key"]})

@@ -5,13 +5,13 @@ Which of the two it is, is found by asking: only Airflow 3 has /auth/token.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from firebreak.blocks.action import Action, ActionError, LeftOut, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe, held_by_others
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Web, WebNonsense, web_address
@@ -73,6 +73,8 @@ class StopDag(Action):
     _block_type_slug = "stop-dag"
     _description = "Firebreak action: pause a workflow's DAGs in Apache Airflow 2 or 3, undone by the release."
 
+    reasserted: ClassVar[bool] = True
+
     url: str = Field(description="Airflow's address, as https://airflow.example.com")
     username: str = Field(description="a user that may edit these DAGs and their runs")
     password: SecretStr = Field(description="its password, kept secret")
@@ -119,13 +121,17 @@ class StopDag(Action):
 
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
         """Unpause what wasn't paused before; failed runs stay failed."""
+        if held_by_others(store, incident, step):
+            return
         api = self._api()
         for dag in step.parameters["dags"]:
-            api.pause(dag, dag in former["paused"])
+            api.pause(dag, dag in former.get("paused", step.parameters["dags"]))
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
-        api = self._api()
-        wrong = [dag for dag in step.parameters["dags"] if api.paused(dag) is not (dag in former["paused"])]
+        if others := held_by_others(store, incident, step):
+            return Probe(done=True, seen={"still stopped for incidents": others})
+        api, were = self._api(), former.get("paused", step.parameters["dags"])
+        wrong = [dag for dag in step.parameters["dags"] if api.paused(dag) is not (dag in were)]
         return Probe(done=not wrong, seen={"not as before": wrong})
 
     def _api(self) -> _Api:

@@ -33,12 +33,24 @@ def corroborate(findings: Sequence[Finding], record: Record, ask: Ask) -> list[F
 
 def shown(record: Record, findings: Sequence[Finding]) -> str:
     """The user's own words; of a long text the part around what was found."""
-    own = record.text_from(Origin.USER) or record.prompt
+    own = record.text_from(Origin.USER)
     if len(own) <= LONGEST:
         return _sendable(own)
     places = [e.start for f in findings for e in f.evidence if e.field == "prompt" and e.start is not None]
-    begin = max(0, min(min(places, default=0) - LONGEST // 2, len(record.prompt) - LONGEST))
-    return _sendable(record.prompt[begin : begin + LONGEST])
+    found = [place for place in (_in_own(record, start) for start in places) if place is not None]
+    begin = max(0, min(min(found, default=0) - LONGEST // 2, len(own) - LONGEST))
+    return _sendable(own[begin : begin + LONGEST])
+
+
+def _in_own(record: Record, at: int) -> int | None:
+    """A place of the prompt as one in the user's own words; None where somebody else wrote it."""
+    before = 0
+    for part in record.parts:
+        if part.origin is Origin.USER:
+            if part.start <= at < part.end:
+                return before + at - part.start
+            before += part.end - part.start + 1  # the newline that joins
+    return None if record.parts else at
 
 
 def _sendable(text: str) -> str:

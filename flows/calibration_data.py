@@ -17,6 +17,7 @@ from firebreak.blocks.store import Excluded, Store
 from firebreak.blocks.store.labels import ATTACK, HARMLESS
 from firebreak.detectors.calibration import Scored
 from firebreak.detectors.facts import Facts
+from firebreak.detectors.leaks.masking import masked
 from firebreak.detectors.parsing import MalformedLine
 from firebreak.detectors.records import Origin, Record
 from firebreak.detectors.rules import RuleSet, load_rules
@@ -88,13 +89,13 @@ def collect(
         met |= {record.id} & judged
         sender = sender_of(record)
         if (place := chosen.place(sender, record.prompt)) is not None:
-            told = record.workflow, record.time, record.prompt[:EXCERPT]
+            told = record.workflow, record.time, _excerpt(record.prompt)
             chosen.keep(place, Scored(score_of(record, score), sender, *told))
     for label in labels:  # those whose record is in the log were counted there
         if label.label == HARMLESS and label.record_id not in met:
             sender = f"user {label.user}" if label.user else f"workflow {label.workflow}"
             if (place := chosen.place(sender, label.text)) is not None:
-                chosen.keep(place, Scored(score(label.text), sender, label.workflow, since, label.text[:EXCERPT]))
+                chosen.keep(place, Scored(score(label.text), sender, label.workflow, since, _excerpt(label.text)))
     found.prompts = chosen.prompts
     found.verdicts = [score(label.text) for label in labels if label.label == ATTACK]
     found.examples = example_scores(load_rules(), score)
@@ -152,3 +153,8 @@ def _records(
             if record is not None:
                 yield record
         tell(min(100.0, 100.0 * done / size))
+
+
+def _excerpt(text: str) -> str:
+    """What a page may show: cut after the secrets in it are masked, so that none is too short to be known for one."""
+    return masked(text[: EXCERPT + 10_000])[:EXCERPT]

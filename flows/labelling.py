@@ -11,6 +11,7 @@ from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.store import Accused, Incident, State, Store
 from firebreak.detectors.evidence import mask
 from firebreak.detectors.findings import Finding
+from firebreak.detectors.leaks.masking import masked
 from firebreak.detectors.parsing import MalformedLine
 from firebreak.detectors.records import Origin, Record
 from firebreak.detectors.views import View
@@ -31,7 +32,7 @@ def learn(store: Store, log: InteractionLog, incident: Incident, verdict: State,
 
 
 def accused_texts(store: Store, log: InteractionLog, findings: list[Finding]) -> list[Accused]:
-    """What each finding accuses, where the log still holds its record: the text of one origin, canaries masked.
+    """What each finding accuses, where the log still holds its record: the text of one origin, secrets masked.
 
     An id alone doesn't make a record: its workflow and time are the finding's too.
     """
@@ -47,7 +48,7 @@ def accused_texts(store: Store, log: InteractionLog, findings: list[Finding]) ->
         for record in _records(store, log, {record_id for record_id, *_ in missing} if named else None):
             for origin in dict.fromkeys(missing.pop((record.id, record.workflow, record.time), [])):
                 if text := View(record, facts).prompt_of(origin):
-                    found.append(_accused(record, origin, mask(text, secrets)))
+                    found.append(_accused(record, origin, masked(mask(text, secrets))))
             if not missing:
                 break
     return found

@@ -14,7 +14,7 @@ from firebreak.blocks.events import Event, send
 from firebreak.blocks.interaction_log import InteractionLog, LogError
 from firebreak.blocks.store import Incident, Lease, State, Store, StoreError
 from firebreak.blocks.store.approvals import Decision
-from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.blocks.store.ledger import SETTLED, Outcome, Row, Step
 from firebreak.flows.executor import Result, execute, undo_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.labelling import learn
@@ -40,8 +40,9 @@ def plan_release(store: Store, incident: Incident, lease: Lease, verdict: State)
         if row.undo_of or not (tried or row.state is Outcome.SUCCEEDED):
             continue
         action = load_action(row.action)
-        if not action.reversible or (action.remedy and verdict is State.RESOLVED):
-            entry = "remedy-stays" if action.reversible else "not-reversible"
+        reversible = action.can_undo(row.step)
+        if not reversible or (action.remedy and verdict is State.RESOLVED):
+            entry = "remedy-stays" if reversible else "not-reversible"
             store.incidents.note(incident.id, entry, "release", action=row.action, target=row.target)
             continue
         steps.append(undo_of(row))
@@ -58,11 +59,12 @@ def _adopt(store: Store, incident: Incident, lease: Lease) -> None:
 
 @task(task_run_name="undo", retries=2, retry_delay_seconds=3, cache_policy=NO_CACHE)
 def undo(store: Store, incident: Incident, rows: list[Row], lease: Lease) -> Result:
-    """Undo, each step verified."""
-    result = execute(store, incident, rows, load_action, lease)
-    if row := result.failed or result.waiting:
-        raise ReleaseFailed(f"{row.title}: {row.state}: {row.error}")
-    return result
+    """Undo, each step verified; one that fails doesn't keep the others from being undone."""
+    execute(store, incident, rows, load_action, lease, {row.action: "go-on" for row in rows})
+    for row in (store.ledger.row(row.digest) for row in rows):
+        if row.state not in SETTLED:
+            raise ReleaseFailed(f"{row.title}: {row.state}: {row.error}")
+    return Result()
 
 
 @task(task_run_name="withdraw requests of incident {incident.id}", cache_policy=NO_CACHE)

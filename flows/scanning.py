@@ -45,6 +45,7 @@ class Scanner:
     behind: int = 0
     """Bytes of the log that were there at the last look and are not scanned yet."""
     _facts_at: float = field(default=float("-inf"), init=False)
+    _stale: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         saved = self.store.position(self.log.source)
@@ -56,11 +57,12 @@ class Scanner:
 
         Errors: LeaseLost, StoreUnavailable (nothing was written, the position stands), LogUnreadable.
         """
-        try:
-            return self._step()
-        except BaseException:
+        if self._stale:
             self._start_over()
-            raise
+        self._stale = True  # until this step has ended well: what it counted is worth nothing otherwise
+        step = self._step()
+        self._stale = False
+        return step
 
     def _start_over(self) -> None:
         """Forget what was read and counted and not written."""

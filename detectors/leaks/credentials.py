@@ -22,6 +22,7 @@ _ASSIGNED = r"""\\?["']?\]? *(?:=|:|:=|=>| +|::) *\\?["']?"""
 _WORD = r"(?:key|pwd|pw|password|pass|token)"
 _URL_NAME = r"[^:/?#\[\]@!$&'()*+,;=\s]"
 _URL_SAFE = "[A-Za-z0-9_-]"
+_LONGEST_PLACE = 4_000  # characters that a plugin is given at once
 _TAIL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/=")
 
 
@@ -125,8 +126,9 @@ def _by(plugin: Plugin, places: Any, text: str) -> Iterator[Credential]:
         start, end = place.span()
         if start < done:
             continue
-        # One character more on each side, for what the plugin's pattern looks around for.
-        secrets = list(_loaded(plugin).analyze_string(text[max(0, start - 1) : end + 1]))
+        # One character more on each side, for what the plugin's pattern looks around for; not more than a place of a
+        # bounded length, since its time may grow with the square of that.
+        secrets = list(_loaded(plugin).analyze_string(text[max(0, start - 1) : min(end + 1, start + _LONGEST_PLACE)]))
         if not secrets:
             continue
         longest = max(secrets, key=len)

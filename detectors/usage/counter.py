@@ -16,7 +16,7 @@ from firebreak.detectors.usage.outcome import declined, failed, never_made
 
 MOST_CELLS = 20_000  # windows x workflows x tokens of one pass; beyond it, new tokens count as calls without one
 _PER_LOG = 1 / log(GROWTH)
-_LARGEST = 1e9  # milliseconds, or units of money: beyond it, a number is a mistake and isn't counted
+_LARGEST = 1e9  # tokens, milliseconds, or units of money: beyond it, a number is a mistake and isn't counted
 
 
 class UsageCounter:
@@ -45,7 +45,7 @@ class UsageCounter:
             cell[2] += 1
         if refused:
             cell[3] += 1
-        if tokens > 0:
+        if 0 < tokens < _LARGEST:
             cell[4] += tokens
         if cost is not None and 0 <= cost < _LARGEST:
             cell[5] += 1

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from importlib import import_module
 
@@ -17,6 +16,7 @@ from firebreak.detectors.leaks.masking import masked
 from firebreak.detectors.records import Record
 from firebreak.detectors.rules import load_rules
 from tests.detectors.leaks.numbers import CREDENTIALS
+from tests.timing import best_of_three
 
 RULES = load_rules()
 FEWER = settings(max_examples=25, deadline=None)  # of each kind
@@ -128,6 +128,4 @@ FLOODS = {
 def test_a_megabyte_of_it_takes_less_than_a_second(flood: str) -> None:
     text = ("é BEGIN PRIVATE KEY-----\n" + flood * (1_000_000 // len(flood)))[:1_000_000]
     masked("AKIAZ7QK2MWDX4RTP9VN, 4539148803436467, GR16 0110 1250 0000 0001 2300 695")  # the imports
-    began = time.process_time()
-    masked(text)
-    assert time.process_time() - began < 1.0
+    assert best_of_three(lambda: masked(text)) < 1.0

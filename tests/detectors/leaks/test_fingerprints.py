@@ -1,13 +1,14 @@
 """How much of a system prompt an answer repeats."""
 
 import string
-import time
+from functools import partial
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firebreak.detectors.leaks.fingerprints import FEWEST, Fingerprint, fingerprint, longest_run
+from tests.timing import best_of_three
 
 PROMPT = (
     "You write letters for the Northgate theatre, in plain words and without promises. Refunds are only given for "
@@ -103,6 +104,4 @@ def test_what_a_template_fills_in_is_no_other_prompt() -> None:
 
 def test_a_megabyte_takes_less_than_a_second() -> None:
     for text in (PROMPT * 2500, "aaaaaaaa " * 111_000, "x" * 1_000_000, "é " * 500_000):
-        began = time.process_time()
-        longest_run(KNOWN, text[:1_000_000], text[:1_000_000])
-        assert time.process_time() - began < 1.0
+        assert best_of_three(partial(longest_run, KNOWN, text[:1_000_000], text[:1_000_000])) < 1.0
