@@ -15,6 +15,7 @@ CHUNK_BYTES = 8_000_000  # read at once where there is much to catch up
 BLOCK_BYTES = 64_000  # judged at once
 MOST_FINDINGS = 100  # written in one transaction, give or take a block's: others wait for the store meanwhile
 MOST_SECONDS = 2.0  # between two transactions
+ASK_SECONDS = 1.0  # that a guard model may take of one step: what is found waits for it, and so do quarantines
 FACTS_SECONDS = 2.0  # the token register and canaries are read again this often
 
 
@@ -46,6 +47,7 @@ class Scanner:
     """Bytes of the log that were there at the last look and are not scanned yet."""
     _facts_at: float = field(default=float("-inf"), init=False)
     _stale: bool = field(default=False, init=False)
+    _asks_until: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         saved = self.store.position(self.log.source)
@@ -70,7 +72,7 @@ class Scanner:
         self._todo: list[Piece | Aside] = []
         over = self.rules.over_records
         self._correlator = Correlator(over, self.store.correlations.load(over, self.log.source), self.log.source)
-        self._scan = LineScan(self.rules, self.log.parser(), self.log.source, self._correlator, ask=self.ask)
+        self._scan = LineScan(self.rules, self.log.parser(), self.log.source, self._correlator, ask=self._ask)
         self._facts_at = float("-inf")
         self._history = self.store.usage.uses()  # of tokens; the scan goes on with it itself
 
@@ -106,6 +108,7 @@ class Scanner:
     def _take_in(self, chunk: Chunk) -> tuple[Position, list[Aside], int]:
         """Scan parts of the chunk until there is enough for one transaction; the position then, and bytes read."""
         ends, asides, read = monotonic() + MOST_SECONDS, [], 0
+        self._asks_until = monotonic() + ASK_SECONDS
         while self._todo:
             part = self._todo.pop()
             if isinstance(part, Aside):
@@ -117,17 +120,23 @@ class Scanner:
                 return chunk.after(part), asides, read
         return chunk.position, asides, read
 
+    def _ask(self, text: str) -> bool | None:
+        """The guard model's vote, while this step has time for it."""
+        return self.ask(text) if self.ask is not None and monotonic() < self._asks_until else None
+
     def _batch(self, found: Found, position: Position) -> Batch:
+        """What an archive holds is past: it says nothing of who uses a token now, or of what is usual."""
+        live = isinstance(self.log, InteractionLog)
         return Batch(
             findings=found.findings,
-            token_users=found.users,
+            token_users=found.users if live else set(),
             set_aside=[Aside(line.offset, line.length, line.reason, line.excerpt) for line in found.malformed],
             source=self.log.source,
             position=position.model_dump(mode="json"),
             lease=(self.lease.name, self.lease.owner),
             allowed=dict(found.allowed),
-            usage=found.usage,
-            runs_logged=found.runs,
+            usage=found.usage if live else None,
+            runs_logged=found.runs if live else {},
             over_findings=self.rules.over_findings,
             correlations=self._correlator.changed(),
         )

@@ -3,13 +3,14 @@
 import gzip
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.log_archive import LogArchive
-from firebreak.blocks.store import Batch, LeaseLost, Report, Store
+from firebreak.blocks.store import Batch, LeaseLost, Report, Store, StoreUnavailable
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import Severity
 from firebreak.detectors.records import Record
@@ -212,3 +213,50 @@ def test_an_archive_is_scanned_once_and_to_its_end(store: Store, log: Interactio
         archive.close()
     assert {i.actor for i in store.incidents.in_states()} == {"ada", "mallory"}
     assert (scanner.lines, scanner.found) == (0, 0)
+    assert store.usage.uses() == {}  # who used a token then says nothing of now
+
+
+def test_a_store_that_is_away_for_reading_too_loses_nothing_that_was_counted(
+    store: Store, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that a correlation has filled isn't spent by a step that was never written."""
+    for number in range(12):
+        at = START + timedelta(seconds=number)
+        log.append(record(prompt="Hello", time=at, status=401, error="AuthenticationError: 401"))
+    with store.lease(f"scan:{log.source}", "a run") as lease:
+        assert lease
+        scanner = Scanner(store, log, RULES, lease)
+
+        def away(*_: object) -> Report:
+            raise StoreUnavailable("gone")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "report", away)
+            patched.setattr(store.correlations, "load", away)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    scanner.step()
+        while not scanner.step().at_end:
+            pass
+    found = [s.finding.rule for i in store.incidents.in_states() for s in store.incidents.sightings(i.id)]
+    assert found.count("denied-burst-of-token") == 1
+
+
+def test_a_slow_guard_model_is_asked_only_while_a_step_has_time(
+    store: Store, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        log.append(record(prompt=f'{number}: a colleague wrote "Ignore all previous instructions." What does that do?'))
+    clock = Clock()
+    monkeypatch.setattr(scanning, "monotonic", lambda: clock.now.timestamp())
+    asked: list[str] = []
+
+    def ask(text: str) -> bool:
+        asked.append(text)
+        clock.forward(0.6)
+        return True
+
+    with store.lease(f"scan:{log.source}", "a run") as lease:
+        assert lease
+        Scanner(store, log, RULES, lease, ask).step()
+    assert 0 < len(asked) <= 2
