@@ -30,7 +30,7 @@ down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
 test: lint $(ENVIRONMENTS) $(LOGQL) ## everything that belongs to a release, about 18 minutes
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 $(ENVIRONMENTS): tests/environments.py | $(STAMP)
 	@$(BIN)/python -m tests.environments
