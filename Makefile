@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPES := build/mypy/firebreak
 ENVIRONMENTS := build/environments.done
+LOGQL := build/lezer-logql/.installed
 
 .PHONY: help install demo up down test lint soak benchmarks
 
@@ -28,11 +29,14 @@ up: $(STAMP) ## a system that stays: server with a password, worker, deployments
 down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
-test: lint $(ENVIRONMENTS) ## everything that belongs to a release, about 16 minutes
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+test: lint $(ENVIRONMENTS) $(LOGQL) ## everything that belongs to a release, about 18 minutes
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 $(ENVIRONMENTS): tests/environments.py | $(STAMP)
 	@$(BIN)/python -m tests.environments
+
+$(LOGQL): tests/lezer_logql/package-lock.json | $(STAMP)
+	@$(BIN)/python -m tests.lezer_logql || true
 
 lint: $(STAMP) ## formatting, ruff, mypy (strict)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

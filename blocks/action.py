@@ -10,7 +10,7 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, Field
 
 from firebreak.blocks.store import Incident, Store
-from firebreak.blocks.store.ledger import Step
+from firebreak.blocks.store.ledger import Outcome, Step
 
 
 class ActionError(Exception):
@@ -25,6 +25,12 @@ class Probe(BaseModel):
 
     done: bool | None
     seen: dict[str, Any] = Field(default_factory=dict)
+
+
+class LeftOut(BaseModel):
+    """A step that this incident doesn't get, and why; the timeline keeps the words."""
+
+    why: str
 
 
 class Action(Block, ABC):
@@ -46,9 +52,13 @@ class Action(Block, ABC):
         the outcome is unknown even if the probe sees nothing: it may still come, so it isn't tried again at once."""
         return False
 
+    def can_undo(self, step: Step) -> bool:
+        """Whether this very step can be undone."""
+        return self.reversible
+
     @abstractmethod
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """The step this incident needs, as data; None when there is nothing it may touch."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """The step this incident needs, as data, or why there is none."""
 
     @abstractmethod
     def verify(self, store: Store, incident: Incident, step: Step) -> Probe:
@@ -69,3 +79,14 @@ class Action(Block, ABC):
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
         """Look at the target itself: is it as it was?"""
         return Probe(done=False, seen={"why": f"{step.action} can't be undone"})
+
+
+def held_by_others(store: Store, incident: Incident, step: Step) -> list[int]:
+    """Other open incidents that had the same action done on the same target: what they hold is not theirs to lift."""
+    return [
+        other.id
+        for other in store.incidents.in_states()
+        if other.id != incident.id
+        for row in store.ledger.rows(other.id)
+        if (row.action, row.target) == (step.action, step.target) and row.state is Outcome.SUCCEEDED and not row.undo_of
+    ]

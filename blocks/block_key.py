@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from firebreak.blocks.action import Action, Probe
+from firebreak.blocks.action import Action, LeftOut, Probe, held_by_others
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Web, WebNonsense, web_address
@@ -26,6 +26,7 @@ class BlockKey(Action):
     _description = "Firebreak action: block a virtual key at a LiteLLM proxy, unblocked by the release."
 
     repeatable: ClassVar[bool] = True
+    reasserted: ClassVar[bool] = True
 
     url: str = Field(description="the proxy's address, as https://llm.example.com")
     master_key: SecretStr = Field(description="a key that may block others, kept secret")
@@ -44,10 +45,10 @@ class BlockKey(Action):
                 raise ValueError(f"{name}: not a SHA-256 in hex; never write the key itself here")
         return keys
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None unless a key is to blame, and this block knows it. A key of several users waits for a person."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """Left out unless a key is to blame, and this block knows it. A key of several users waits for a person."""
         if incident.actor_type is not ActorType.TOKEN or incident.actor not in self.keys:
-            return None
+            return LeftOut(why=f"no key is to blame, or the block block-key doesn't know {incident.actor}")
         held = any(hold.kind == "quarantine-token" for hold in store.holds.of_incident(incident.id))
         return Step(
             action=self.get_block_type_slug(),
@@ -68,12 +69,14 @@ class BlockKey(Action):
         self._ask("POST", "/key/block", json={"key": step.parameters["key"]})
 
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
-        if not former["blocked"]:
+        if not former.get("blocked", True) and not held_by_others(store, incident, step):
             self._ask("POST", "/key/unblock", json={"key": step.parameters["key"]})
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
+        if others := held_by_others(store, incident, step):
+            return Probe(done=True, seen={"still blocked for incidents": others})
         blocked = self._blocked(step)
-        return Probe(done=blocked is former["blocked"], seen={"blocked": blocked})
+        return Probe(done=blocked is former.get("blocked", True), seen={"blocked": blocked})
 
     def _blocked(self, step: Step) -> bool:
         answer = self._ask("GET", "/key/info", params={"key": step.parameters["key"]})

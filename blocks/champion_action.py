@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe
 from firebreak.blocks.model_files import with_probabilities
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
@@ -72,6 +72,12 @@ class ChampionAction(Action):
             return True
         its = self.dataset(incident.actor).registry
         return its is not None and (its.tracking_uri, its.model) == (self.registry.tracking_uri, self.registry.model)
+
+    def elsewhere(self, incident: Incident) -> LeftOut:
+        """Why nothing is planned where the incident doesn't concern this model."""
+        return LeftOut(
+            why=f"dataset {incident.actor} is not about model {self.registry.model} of this block's registry"
+        )
 
     def dataset(self, name: str) -> MonitoredDataset:
         """The block ``monitored-dataset/<name>``. Errors: ValueError (there is none)."""

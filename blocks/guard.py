@@ -17,6 +17,7 @@ from prefect.blocks.core import Block
 from prefect.runtime import flow_run
 from pydantic import Field, PrivateAttr
 
+from firebreak.blocks.guard_model import GuardModel
 from firebreak.blocks.guarded_call import GuardedCall, rules_beside
 from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.interaction_log import InteractionLog
@@ -28,6 +29,7 @@ from firebreak.blocks.refusals import (
     StoreAway,
     WorkflowStopped,
 )
+from firebreak.blocks.second_opinion import second_opinion
 from firebreak.blocks.store.database import utc_now
 from firebreak.blocks.store_memory import StoreMemory, memory_of
 from firebreak.detectors.findings import Severity
@@ -53,6 +55,10 @@ class Guard(Block):
         description="from this severity on the prompt is refused or the answer withheld; below, the call goes on",
     )
     inspect: bool = Field(default=True, description="run the rules on prompt and answer, in the workflow's process")
+    second_opinion: GuardModel | None = Field(
+        default=None,
+        description="a guard model, asked about prompts that the rules found something in, but too little to act on",
+    )
 
     _memory: StoreMemory | None = PrivateAttr(default=None)
     _now: Callable[[], datetime] | None = PrivateAttr(default=None)
@@ -62,9 +68,12 @@ class Guard(Block):
         *,
         prompt: str | None = None,
         parts: list[tuple[Origin, str]] | None = None,
+        system: str | None = None,
         user: str | None = None,
         token_id: str | None = None,
         model: str | None = None,
+        endpoint: str | None = None,
+        source_address: str | None = None,
         workflow: str | None = None,
         flow_run_id: str | None = None,
         router_label: str | None = None,
@@ -74,7 +83,9 @@ class Guard(Block):
     ) -> GuardedCall:
         """A call with either ``prompt`` (all from the user) or ``parts`` (which text came from where).
 
-        ``token_id`` is the key's name, never the key. ``workflow`` and ``flow_run_id`` default to the flow that
+        ``system`` is the system prompt: an answer that repeats it is found. Only fingerprints of it are kept.
+        ``token_id`` is the key's name, never the key; ``endpoint`` the host the call goes to; ``source_address`` the IP
+        address it comes from, where the workflow knows it. ``workflow`` and ``flow_run_id`` default to the flow that
         runs. Errors, on entering: GuardRefusal; ValueError for neither or both, or outside a flow without a name.
         """
         if (prompt is None) == (parts is None):
@@ -88,6 +99,8 @@ class Guard(Block):
             user=user and storable(user),
             token_id=token_id and storable(token_id),
             model=model and storable(model),
+            endpoint=endpoint and storable(endpoint),
+            source_address=source_address and storable(source_address),
             prompt=text,
             parts=spans,
             router_label=router_label,
@@ -96,7 +109,12 @@ class Guard(Block):
             feedback=feedback,
         )
         rules = rules_beside(own=self.log.rules) if self.inspect else None
-        return GuardedCall(self._known(), self.log, rules, self.refuse_at, self.when_store_away == "open", record)
+        if system:
+            self._known().know_system_prompt(record.workflow, system)
+        return GuardedCall(
+            self._known(), self.log, rules, self.refuse_at, self.when_store_away == "open", record,
+            second_opinion(self.second_opinion),
+        )  # fmt: skip
 
     def canary(self, workflow: str | None = None) -> str:
         """The word to put into the workflow's system prompt: an answer that holds it has leaked the prompt.

@@ -1,6 +1,7 @@
 """One guarded model call: held back or let go before, inspected around, logged in any case."""
 
 import time
+from collections import Counter
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
@@ -9,14 +10,17 @@ from firebreak.blocks.interaction_log import InteractionLog, LogError
 from firebreak.blocks.refusals import AnswerWithheld, GuardRefusal, PromptRefused, StoreAway, found, held
 from firebreak.blocks.store import Batch
 from firebreak.blocks.store_memory import StoreMemory, log
-from firebreak.detectors.findings import Severity
+from firebreak.detectors.allowlist import keep_back
+from firebreak.detectors.findings import Finding, Severity
 from firebreak.detectors.json_line import storable
+from firebreak.detectors.proof import load_proven
 from firebreak.detectors.records import Record
-from firebreak.detectors.rules import RuleSet, load_rules
+from firebreak.detectors.rules import RuleSet
+from firebreak.detectors.second_opinion import Ask, corroborate
 
 ERROR_LENGTH = 500
 
-rules_beside = lru_cache(maxsize=8)(load_rules)  # read once a process
+rules_beside = lru_cache(maxsize=8)(load_proven)  # read and proven once a process
 
 
 class GuardedCall:
@@ -24,9 +28,9 @@ class GuardedCall:
 
     def __init__(
         self, memory: StoreMemory, log: InteractionLog, rules: RuleSet | None, refuse_at: Severity, open: bool,
-        record: Record,
+        record: Record, ask: Ask | None = None,
     ) -> None:  # fmt: skip
-        self._memory, self._log, self._rules = memory, log, rules
+        self._memory, self._log, self._rules, self._ask = memory, log, rules, ask
         self._refuse_at, self._open = refuse_at, open
         self.record = record
         self._reported: set[str] = set()
@@ -53,9 +57,14 @@ class GuardedCall:
 
     def answered(
         self, text: str, *, model: str | None = None, prompt_tokens: int | None = None,
-        response_tokens: int | None = None,
+        response_tokens: int | None = None, status: int | None = None, cost: float | None = None,
     ) -> None:  # fmt: skip
-        """Say what the model answered, before anything is done with it. Errors: AnswerWithheld."""
+        """Say what the model answered, before anything is done with it.
+
+        ``cost`` is what the call cost, in your currency. Errors: AnswerWithheld; ValueError for a cost that is none.
+        """
+        if cost is not None and not 0 <= cost < float("inf"):
+            raise ValueError(f"cost={cost}: a call costs nothing or more")
         self._add(
             response=storable(text),
             latency_ms=self._elapsed(),
@@ -63,6 +72,8 @@ class GuardedCall:
             model_version=model or self.record.model_version,
             prompt_tokens=prompt_tokens,
             response_tokens=response_tokens,
+            status=status,
+            cost=cost,
         )
         try:
             self._inspect(AnswerWithheld)
@@ -103,12 +114,20 @@ class GuardedCall:
 
     def _inspect(self, refusing: type[PromptRefused] | type[AnswerWithheld]) -> None:
         """Report what the rules find in the call so far; raise at what is grave enough."""
-        record = self.record
-        findings = self._rules.inspect(record, self._memory.facts()) if self._rules else []
-        new = [finding for finding in findings if finding.key not in self._reported]
+        record, new, kept = self.record, list[Finding](), Counter[str]()
+        if self._rules:
+            facts = self._memory.facts()
+            new = [f for f in self._rules.inspect(record, facts) if f.key not in self._reported]
+            self._reported |= {finding.key for finding in new}
+            new, kept = keep_back(new, facts.allow, record)
+        if new and self._ask:
+            new = corroborate(new, record, self._ask)
+        over = self._rules.over_findings if self._rules else ()
         pairs = {(record.token_id, record.user)} if record.token_id and record.user else set()
-        report = self._memory.report(Batch(findings=new, token_users=pairs))
-        self._reported |= {finding.key for finding in new}
+        runs = {record.flow_run_id: record.workflow} if record.flow_run_id else {}
+        report = self._memory.report(
+            Batch(findings=new, token_users=pairs, allowed=kept, over_findings=over, runs_called=runs)
+        )
         worst = max(new, key=lambda finding: finding.severity.rank, default=None)
         if worst is not None and worst.severity.rank >= self._refuse_at.rank:
             incidents = [hold.incident_id for hold in report.contained] + [number for number, _ in report.opened]
@@ -117,7 +136,7 @@ class GuardedCall:
     def _write(self, error: BaseException | None, quiet: bool = True) -> None:
         if error is not None:
             said = f"refused: {error}" if isinstance(error, GuardRefusal) else f"{type(error).__name__}: {error}"
-            self._add(error=storable(said[:ERROR_LENGTH]))
+            self._add(error=storable(said[:ERROR_LENGTH]), status=_status(error) or self.record.status)
         try:
             self._log.append(self.record)
         except LogError as unwritable:
@@ -130,3 +149,11 @@ class GuardedCall:
 
     def _add(self, **fields: Any) -> None:
         self.record = self.record.model_copy(update=fields)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status in an error of a client: openai and ours name it themselves, httpx through the response."""
+    for holder, name in ((error, "status_code"), (error, "status"), (getattr(error, "response", None), "status_code")):
+        if isinstance(found := getattr(holder, name, None), int):
+            return int(found)
+    return None

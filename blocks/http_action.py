@@ -21,15 +21,16 @@ from urllib.parse import quote
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe, held_by_others
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Reply, Web, web_address
 from firebreak.detectors.findings import ActorType
 
 NAMES = ("actor", "workflow", "kind", "severity", "incident")
+LONGEST_PATH = 500  # before a name is filled in
 _PLACE = re.compile(r"\{(\w*)\}")
-Path = Annotated[str, StringConstraints(pattern=r"^(/[^?#\s/]*)*$", max_length=500)]
+Path = Annotated[str, StringConstraints(pattern=r"^(/[^?#\s/]*)*$")]
 
 
 class _Strict(BaseModel):
@@ -84,11 +85,15 @@ def parse_definition(text: str) -> Definition:
         raise ValueError(f"definition: {'.'.join(map(str, first['loc'])) or 'whole'}: {first['msg']}") from None
     for request in (told.request, told.probe, told.undo, told.undone):
         if request is not None:
+            if len(request.path) > LONGEST_PATH:
+                raise ValueError(f"definition: a path of {len(request.path)} characters; at most {LONGEST_PATH}")
             for segment in request.path.split("/"):
                 _check(segment, "a segment of the path")
             _walk(
                 [request.params, request.json_body, getattr(request, "json_has", None)], partial(_check, what="a value")
             )
+    if told.undo and not (told.undone or told.probe):
+        raise ValueError("definition: undo: needs `undone` or `probe`, else no release could ever see that it is done")
     return told
 
 
@@ -122,11 +127,11 @@ class HttpAction(Action):
         told = parse_definition(self.definition)
         return all(one is None or one.method in ("GET", "PUT", "DELETE") for one in (told.request, told.undo))
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """The requests as they will be sent, so that they are what is approved. Errors: ActionError."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """The requests as they will be sent, so that they are what is approved."""
         told = parse_definition(self.definition)
         if incident.actor_type not in told.actors:
-            return None
+            return LeftOut(why=f"its definition is not about a {incident.actor_type}")
         facts = {
             "actor": incident.actor,
             "workflow": incident.workflow,
@@ -135,12 +140,16 @@ class HttpAction(Action):
             "incident": incident.id,
         }
         requests = {name: getattr(told, name) for name in ("request", "probe", "undo", "undone")}
+        try:
+            filled = {name: _filled(one, facts) for name, one in requests.items() if one is not None}
+        except ActionError as error:
+            return LeftOut(why=str(error))
         return Step(
             action=self.get_block_type_slug(),
             target=incident.actor,
             parameters={
                 "url": self.url,
-                **{name: _filled(one, facts) for name, one in requests.items() if one is not None},
+                **filled,
             },
             title=f"{told.title}: {incident.actor}{'' if told.undo else ' (can not be undone)'}",
             approval=told.approval,
@@ -152,15 +161,27 @@ class HttpAction(Action):
     def apply(self, store: Store, incident: Incident, step: Step) -> None:
         self._send(step, Request.model_validate(step.parameters["request"]), step.digest(incident.id))
 
+    def can_undo(self, step: Step) -> bool:
+        return "undo" in step.parameters
+
+    def former(self, store: Store, incident: Incident, step: Step) -> dict[str, Any]:
+        return {"ours": True}  # where the effect was there already, nothing was attempted and this isn't kept
+
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
         if "undo" not in step.parameters:
             raise ActionError(f"{step.title}: its definition has no undo; take it back by hand")
+        if not former or held_by_others(store, incident, step):
+            return
         self._send(step, Request.model_validate(step.parameters["undo"]), step.digest(incident.id))
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
         """By the look of its own, else by the effect's being gone."""
         if "undo" not in step.parameters:
             return Probe(done=False, seen={"why": "its definition has no undo"})
+        if not former:
+            return Probe(done=True, seen={"why": "it was so before this incident, which sent nothing"})
+        if others := held_by_others(store, incident, step):
+            return Probe(done=True, seen={"still wanted by incidents": others})
         if "undone" in step.parameters:
             return self._look(step, "undone")
         seen = self._look(step, "probe")

@@ -16,7 +16,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, model_validator
 
 from firebreak.blocks.log_files import LogError, LogUnreadable, LogUnwritable, opened
-from firebreak.blocks.log_follower import Chunk, Line, Place, Position, follow
+from firebreak.blocks.log_follower import Chunk, Line, Piece, Place, Position, follow
 from firebreak.detectors.parsing import Format, LineParser, MalformedLine
 from firebreak.detectors.records import Record
 
@@ -147,6 +147,7 @@ __all__ = [
     "LogError",
     "LogUnreadable",
     "LogUnwritable",
+    "Piece",
     "Place",
     "Position",
 ]

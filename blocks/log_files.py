@@ -40,13 +40,10 @@ class LogFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes, fewer only at the file's end."""
-        found = bytearray()
-        while len(found) < length:
-            more = os.pread(self.fd, length - len(found), offset + len(found))
-            if not more:
-                break
+        found = os.pread(self.fd, length, offset)
+        while 0 < len(found) < length and (more := os.pread(self.fd, length - len(found), offset + len(found))):
             found += more
-        return bytes(found)
+        return found
 
     def mark(self, offset: int) -> str:
         """A digest of both ends of the first ``offset`` bytes: the same in a copy, another in other content."""

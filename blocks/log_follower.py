@@ -10,6 +10,7 @@ itself under a new inode, is read again from its beginning (findings are keyed b
 
 import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,30 @@ class Line:
     file: int  # the number of its place
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole lines of one file, one after another, none too long; ``data`` ends with a newline, or with the file."""
+
+    offset: int
+    data: bytes
+    file: int  # the number of its place
+    name: str  # log#file
+
+    def lines(self) -> Iterator[Line]:
+        offset = self.offset
+        for data in self.data.removesuffix(b"\n").split(b"\n"):
+            yield Line(offset, data, f"{self.name}@{offset}", self.file)
+            offset += len(data) + 1
+
+    def parts(self, length: int) -> Iterator["Piece"]:
+        """The same lines in pieces of about ``length`` bytes, at least one line each."""
+        at = 0
+        while at < len(self.data):
+            end = self.data.rfind(b"\n", at, at + length) + 1 or self.data.find(b"\n", at) + 1 or len(self.data)
+            yield Piece(self.offset + at, self.data[at:end], self.file, self.name)
+            at = end
+
+
 class _Kept(LogFile):
     """What is kept of a file, once it is closed, to mark it after any line of a chunk: its head, and what was read."""
 
@@ -66,21 +91,30 @@ class Chunk:
     """What one read gave. ``at_end``: there was nothing more to read just then."""
 
     position: Position
-    lines: list[Line] = field(default_factory=list)
-    set_aside: list[Aside] = field(default_factory=list)
+    read: list[Piece | Aside] = field(default_factory=list)  # in the log's order
     notices: list[str] = field(default_factory=list)
     at_end: bool = True
+    behind: int = 0  # bytes of the log's files that were there and are not read yet
     began: Position = field(default_factory=Position)
-    read: dict[int, _Kept] = field(default_factory=dict, repr=False)  # the files that gave lines, in that order
+    files: dict[int, _Kept] = field(default_factory=dict, repr=False)  # those that gave anything, in that order
 
-    def after(self, line: Line) -> Position:
-        """The position just after ``line``, one of this chunk's: whatever came after it is read again from there."""
+    @property
+    def lines(self) -> list[Line]:
+        return [line for piece in self.read if isinstance(piece, Piece) for line in piece.lines()]
+
+    @property
+    def set_aside(self) -> list[Aside]:
+        return [aside for aside in self.read if isinstance(aside, Aside)]
+
+    def after(self, line: Line | Piece) -> Position:
+        """The position just after one of this chunk's lines: whatever came after it is read again from there."""
         places = {place.number: place for place in self.position.places}
-        order = list(self.read)
+        order = list(self.files)
         for number in order[order.index(line.file) + 1 :]:
             del places[number]
         places |= {place.number: place for place in self.began.places if place.number not in places}
-        file, end = self.read[line.file], min(line.offset + len(line.data) + 1, places[line.file].offset)
+        whole = line.data if line.data.endswith(b"\n") else line.data + b"\n"
+        file, end = self.files[line.file], min(line.offset + len(whole), places[line.file].offset)
         places[line.file] = Place(number=line.file, inode=file.inode, offset=end, mark=file.mark(end))
         kept = tuple(sorted(places.values(), key=lambda place: place.number))
         return Position(places=kept, files=max(self.began.files, *places), live=self.position.live)
@@ -106,11 +140,24 @@ def follow(path: Path, position: Position | None, max_bytes: int, max_line: int)
                 place = after
             else:
                 chunk.at_end = False
+            chunk.behind += max(0, file.size - place.offset)
             if place.offset:  # until something of it was read, a file needs no place: it would hide a copy
                 kept.append(place)
     chunk.position.places = tuple(sorted(kept, key=lambda p: p.number))
     chunk.position.files = max([before.files, *(place.number for place in kept)])
     return chunk
+
+
+def beginning(path: Path, known: Position) -> Position:
+    """The position before all there still is, each file under the number by which ``known`` knows it.
+
+    Records without an id of their own are then read again under the same one.
+    """
+    with opened(path) as files:
+        found = _match(files, known)
+        places = tuple(Place(number=number, inode=file.inode) for number, file in sorted(found.items()))
+        live = next((number for number, file in found.items() if file.live), None)
+    return Position(places=places, files=max([known.files, *found]), live=live)
 
 
 def _match(files: list[LogFile], before: Position) -> dict[int, LogFile]:
@@ -163,7 +210,7 @@ class _Reader:
         place, file = self.place, self.file
         over = self.over and self._quiet()
         data = file.read(place.offset, self.length)
-        lines, asides, used, overlong = self._split(data, over and len(data) < self.length)
+        found, used, overlong = self._split(data, over and len(data) < self.length)
         if not used and overlong == place.overlong:
             chunk.at_end &= len(data) < self.length
             return place.model_copy(update={"inode": file.inode})
@@ -174,35 +221,42 @@ class _Reader:
         if os.fstat(file.fd).st_size < offset or file.mark(place.offset) != place.mark:
             chunk.at_end = False  # truncated under our eyes: look again
             return place
-        chunk.lines += lines
-        chunk.set_aside += asides
-        chunk.read[place.number] = kept
+        chunk.read += found
+        chunk.files[place.number] = kept
         chunk.at_end &= len(data) < self.length
         return Place(number=place.number, inode=file.inode, offset=offset, mark=mark, overlong=overlong)
 
-    def _split(self, data: bytes, last: bool) -> tuple[list[Line], list[Aside], int, int | None]:
+    def _split(self, data: bytes, last: bool) -> tuple[list[Piece | Aside], int, int | None]:
         """Whole lines, lines set aside, bytes used, and where an overlong line that goes on began."""
-        lines: list[Line] = []
-        asides: list[Aside] = []
+        found: list[Piece | Aside] = []
         begin, at = self.place.overlong, 0
         while at < len(data):
+            if begin is None and (end := self._end_of_short_lines(data, at, last)) > at:
+                whole = data if end - at == len(data) else data[at:end]
+                found.append(Piece(self.place.offset + at, whole, self.place.number, f"{self.log}#{self.place.number}"))
+                at = end
+                continue
             newline = data.find(b"\n", at)
             start = self.place.offset + at if begin is None else begin
-            stop = len(data) if newline < 0 else newline
-            length = self.place.offset + stop - start
             if newline < 0 and not last:
-                if length <= self.max_line:
-                    return lines, asides, at, None
-                return lines, asides, len(data), start
-            if length > self.max_line:
-                asides.append(self._aside(start, length))
-            else:
-                lines.append(Line(start, data[at:stop], f"{self.log}#{self.place.number}@{start}", self.place.number))
+                if self.place.offset + len(data) - start <= self.max_line:
+                    return found, at, None
+                return found, len(data), start
+            stop = len(data) if newline < 0 else newline
+            found.append(self._aside(start, self.place.offset + stop - start))
             begin, at = None, stop + 1
         if last and begin is not None:
-            asides.append(self._aside(begin, self.place.offset + len(data) - begin))
+            found.append(self._aside(begin, self.place.offset + len(data) - begin))
             begin = None
-        return lines, asides, min(at, len(data)), begin
+        return found, min(at, len(data)), begin
+
+    def _end_of_short_lines(self, data: bytes, at: int, last: bool) -> int:
+        """Where the lines that begin at ``at`` end, up to the first that is too long or not whole."""
+        while True:
+            end = data.rfind(b"\n", at, at + self.max_line + 1) + 1
+            if not end:
+                return len(data) if last and at < len(data) <= at + self.max_line else at
+            at = end
 
     def _aside(self, start: int, length: int) -> Aside:
         reason = f"{self.log}#{self.place.number}@{start}: line of {length} bytes, longer than {self.max_line}"

@@ -19,7 +19,9 @@ BUSY = (408, 429)
 
 
 class EndpointError(Exception):
-    """Base of what a model endpoint raises. Messages never hold the key."""
+    """Base of what a model endpoint raises. Messages never hold the key; ``status`` is the answer's, if it had one."""
+
+    status: int | None = None
 
 
 class EndpointUnreachable(EndpointError):
@@ -80,16 +82,22 @@ class ModelEndpoint(Block):
         """The ``openai`` client, one per address and process. It doesn't retry: retries belong to tasks."""
         return _client(self.base_url, self.api_key.get_secret_value(), self.timeout)
 
-    def complete(self, system: str, user_text: str) -> Completion:
+    @property
+    def host(self) -> str | None:
+        """The host that calls go to."""
+        return urlsplit(self.base_url).hostname
+
+    def complete(self, system: str, user_text: str, temperature: float | None = None) -> Completion:
         """Ask once. Errors: EndpointUnreachable, EndpointRefused, EndpointNonsense."""
         body: bytes | None = None
         failure: EndpointError
         try:
-            body = self._ask(system, user_text)
+            body = self._ask(system, user_text, temperature)
         except openai.APIStatusError as error:
             status = error.status_code
             kind = EndpointUnreachable if status >= 500 or status in BUSY else EndpointRefused
             failure = kind(self._say(f"answered {status}", _reason(error.body)))
+            failure.status = status
         except openai.APITimeoutError:
             failure = EndpointUnreachable(self._say(f"gave no answer in {self.timeout:g} s", ""))
         except (openai.APIConnectionError, TimeoutError, OSError) as error:
@@ -114,13 +122,14 @@ class ModelEndpoint(Block):
             )
         raise failure
 
-    def _ask(self, system: str, user_text: str) -> bytes:
+    def _ask(self, system: str, user_text: str, temperature: float | None) -> bytes:
         """The answer's body. The client's timeout is between bytes; ours is for the whole."""
         deadline = time.monotonic() + self.timeout
         body = bytearray()
         with self.client().chat.completions.with_streaming_response.create(
             model=self.model,
             messages=[{"role": "system", "content": system}, {"role": "user", "content": user_text}],
+            temperature=openai.omit if temperature is None else temperature,
         ) as response:
             for piece in response.iter_bytes():
                 body += piece

@@ -43,7 +43,7 @@ class NotifyTeam(Action):
         description="a Prefect notification block as type/name, e.g. slack-webhook/security; none: log",
     )
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step:
         target = self.channel or "log"
         return Step(
             action=self.get_block_type_slug(),

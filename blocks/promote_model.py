@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from firebreak.blocks.action import LeftOut
 from firebreak.blocks.champion_action import ChampionAction
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, Store
@@ -15,12 +16,14 @@ class PromoteModel(ChampionAction):
     _block_type_slug = "promote-model"
     _description = "Firebreak action: a registered model version becomes the champion."
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
         """``version`` and ``expected`` (the champion it was compared with) come from `retrain`; ``approval: auto``
-        from the policy. None without a version, or where another model is concerned. Errors: ValueError."""
+        from the policy. Left out without a version, or where another model is concerned. Errors: ValueError."""
         version, expected = parameters.get("version"), parameters.get("expected")
-        if version is None or not self.concerns(incident):
-            return None
+        if version is None:
+            return LeftOut(why="no version to promote was named")
+        if not self.concerns(incident):
+            return self.elsewhere(incident)
         model = self.registry.model
         return Step(
             action=self.get_block_type_slug(),

@@ -2,10 +2,11 @@
 
 from typing import Any, ClassVar, cast
 
-from firebreak.blocks.action import Action, Probe
+from firebreak.blocks.action import Action, LeftOut, Probe
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.holds import HoldKind
 from firebreak.blocks.store.ledger import Approval, Step
+from firebreak.detectors.containment import counts
 from firebreak.detectors.findings import ActorType, Severity
 
 
@@ -19,19 +20,26 @@ class QuarantineActor(Action):
     repeatable: ClassVar[bool] = True
     reasserted: ClassVar[bool] = True
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
         """What containment holds already (it is the narrowest); never a workflow, never a victim.
 
-        A token that several people use was left free: holding it hits them all, so a person decides.
+        Who was left free, a person may still hold: a token that several people use, as holding it hits them all,
+        and an actor whom too few votes stand against, or none of them certain.
         """
         for hold in store.holds.of_incident(incident.id):
             if hold.kind != "stop-workflow":
                 kind = hold.kind.removeprefix("quarantine-")
                 return self._step(kind, hold.target, hold.workflow, "auto")
-        grave = incident.severity.rank >= Severity.HIGH.rank
-        if incident.actor_type is ActorType.TOKEN and grave and self._trusted(store, incident):
-            return self._step("token", incident.actor, incident.workflow, "one")
-        return None
+        if incident.actor_type not in (ActorType.USER, ActorType.TOKEN):
+            return LeftOut(why=f"the incident points at a {incident.actor_type}: no user or token is to blame")
+        if incident.severity.rank < Severity.HIGH.rank:
+            return LeftOut(why=f"severity {incident.severity} is too low to hold anyone")
+        if not any(counts(sighting.finding) for sighting in store.incidents.sightings(incident.id)):
+            return LeftOut(
+                why="no finding may be held against its actor: the line could have been forged, or nothing says that "
+                "the words are the user's own"
+            )
+        return self._step(incident.actor_type.value, incident.actor, incident.workflow, "one")
 
     def _step(self, kind: str, target: str, workflow: str, approval: Approval) -> Step:
         return Step(
@@ -41,9 +49,6 @@ class QuarantineActor(Action):
             title=f"Quarantine {kind} {target} in {workflow}",
             approval=approval,
         )
-
-    def _trusted(self, store: Store, incident: Incident) -> bool:
-        return any(sighting.finding.trusted for sighting in store.incidents.sightings(incident.id))
 
     def verify(self, store: Store, incident: Incident, step: Step) -> Probe:
         user = step.target if step.parameters["kind"] == ActorType.USER else None

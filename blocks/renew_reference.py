@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect.blocks.core import Block
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe
 from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.parquet import parquet_of
 from firebreak.blocks.registry_errors import RegistryError
@@ -29,11 +29,11 @@ class RenewReference(Action):
     repeatable: ClassVar[bool] = True
     remedy: ClassVar[bool] = True
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """``parameters``: dataset, reason, version (the model that labels; none: labels stay). None: it is fixed."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """``parameters``: dataset, reason, version (the model that labels; none: labels stay). A fixed one stays."""
         dataset = str(parameters.get("dataset", incident.actor))
         if self.dataset(dataset).definition().reference.renew == "fixed":
-            return None
+            return LeftOut(why=f"the reference of dataset {dataset} is fixed (its spec says so)")
         version = parameters.get("version")
         return Step(
             action=self.get_block_type_slug(),

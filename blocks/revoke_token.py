@@ -6,7 +6,7 @@ import httpx
 from prefect.blocks.system import Secret
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Web, WebNonsense, web_address
@@ -42,10 +42,10 @@ class RevokeToken(Action):
         web_address(url)
         return url  # with its trailing slash: Django's endpoints have one
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None unless a token is to blame, and this block knows it."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """Left out unless a token is to blame, and this block knows it."""
         if incident.actor_type is not ActorType.TOKEN or incident.actor not in self.tokens:
-            return None
+            return LeftOut(why=f"no token is to blame, or the block revoke-token doesn't know {incident.actor}")
         return Step(
             action=self.get_block_type_slug(),
             target=incident.actor,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.renew_reference import load_dataset
@@ -26,15 +26,17 @@ class StartRetraining(Action):
     repeatable: ClassVar[bool] = True
     remedy: ClassVar[bool] = True  # what it led to has resolved the incident; what is still open ends with it
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None where no dataset is concerned, its block names no model registry, or the policy has no such section.
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """Left out where no dataset is concerned, its block names no registry, or the policy has no such section.
 
         Triaged again while its retraining runs, the incident keeps that one; afterwards it asks anew.
         """
-        if incident.actor_type is not ActorType.DATASET or rules_in_force(store) is None:
-            return None
+        if incident.actor_type is not ActorType.DATASET:
+            return LeftOut(why=f"the incident is about a {incident.actor_type}, not a dataset")
+        if rules_in_force(store) is None:
+            return LeftOut(why="the policy has no section retraining")
         if self.dataset(incident.actor).registry is None:
-            return None
+            return LeftOut(why=f"the block monitored-dataset/{incident.actor} names no model registry")
         running = [r for r in store.retrainings.of_incident(incident.id) if r.open]
         triages = sum(entry.entry == State.TRIAGED for entry in store.incidents.timeline(incident.id))
         return Step(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from firebreak.blocks.action import Action, ActionError, Probe
+from firebreak.blocks.action import Action, ActionError, LeftOut, Probe, held_by_others
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Web, WebNonsense, web_address
@@ -74,6 +74,7 @@ class StopDag(Action):
     _description = "Firebreak action: pause a workflow's DAGs in Apache Airflow 2 or 3, undone by the release."
 
     repeatable: ClassVar[bool] = True
+    reasserted: ClassVar[bool] = True
 
     url: str = Field(description="Airflow's address, as https://airflow.example.com")
     username: str = Field(description="a user that may edit these DAGs and their runs")
@@ -84,11 +85,11 @@ class StopDag(Action):
 
     _address = field_validator("url")(partial(web_address))
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
-        """None for a workflow that no DAG carries."""
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
+        """Left out for a workflow that no DAG carries."""
         dags = self.dags.get(incident.workflow)
         if not dags:
-            return None
+            return LeftOut(why=f"the block stop-dag names no DAG of workflow {incident.workflow}")
         and_runs = ", their unfinished runs failed" if self.fail_runs else ""
         return Step(
             action=self.get_block_type_slug(),
@@ -121,13 +122,17 @@ class StopDag(Action):
 
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
         """Unpause what wasn't paused before; failed runs stay failed."""
+        if held_by_others(store, incident, step):
+            return
         api = self._api()
         for dag in step.parameters["dags"]:
-            api.pause(dag, dag in former["paused"])
+            api.pause(dag, dag in former.get("paused", step.parameters["dags"]))
 
     def verify_undone(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> Probe:
-        api = self._api()
-        wrong = [dag for dag in step.parameters["dags"] if api.paused(dag) is not (dag in former["paused"])]
+        if others := held_by_others(store, incident, step):
+            return Probe(done=True, seen={"still stopped for incidents": others})
+        api, were = self._api(), former.get("paused", step.parameters["dags"])
+        wrong = [dag for dag in step.parameters["dags"] if api.paused(dag) is not (dag in were)]
         return Probe(done=not wrong, seen={"not as before": wrong})
 
     def _api(self) -> _Api:

@@ -25,7 +25,7 @@ class StopWorkflow(Action):
 
     controls: WorkflowControls = Field(default_factory=WorkflowControls, description="Prefect's side of the workflow")
 
-    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | None:
+    def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step:
         return Step(
             action=self.get_block_type_slug(),
             target=incident.workflow,

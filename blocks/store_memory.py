@@ -16,14 +16,18 @@ from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.overdue import report_overdue
 from firebreak.blocks.store import Batch, Hold, Report, Store, StoreUnavailable
 from firebreak.detectors.facts import Facts
+from firebreak.detectors.leaks.fingerprints import fingerprint
 
 KEEP_SECONDS = 60.0  # how long the last known state is good for
 ASK_AGAIN_SECONDS = 1.0  # an away store is not asked more often
 WRITE_AGAIN_SECONDS = 5.0  # a write may have waited 5 s for its lock already
+FACTS_SECONDS = 1.0  # tokens, canaries, thresholds and allow-list; what stands against a call is never this old
 SNAPSHOT_SECONDS = 5.0
 OVERDUE_SECONDS = 60.0
 KEPT_REPORTS = 1000
 KEPT_PAIRS = 10_000
+KEPT_PROMPTS = 1000
+CANARY_SECONDS = 60.0  # a canary that was renewed reaches a running process within this
 
 T = TypeVar("T")
 Key = tuple[str, str, str]
@@ -37,12 +41,15 @@ class StoreMemory:
         self._store: Store | None = None
         self._away: str | None = None
         self._ask_at = self._write_at = self._snapshot_at = self._overdue_at = float("-inf")
+        self._facts_at = float("-inf")
         self._known_at: float | None = None
         self._holds: dict[Key, Hold] = {}
         self._facts = Facts()
-        self._canaries: dict[str, str] = {}
+        self._canaries: dict[str, tuple[str, float]] = {}
+        self._prompts: set[tuple[str, int]] = set()
         self._pending: deque[Batch] = deque(maxlen=KEPT_REPORTS)
         self._pairs: set[tuple[str, str]] = set()
+        self._called: set[str] = set()
         self._said: set[str] = set()
         self._writing = threading.Lock()
 
@@ -90,22 +97,52 @@ class StoreMemory:
                 self._flush()
 
     def facts(self) -> Facts:
-        """What rules may know; the last known where the store is away."""
-        with suppress(StoreUnavailable):
-            self._facts = self._ask(lambda store: store.facts())
+        """What rules may know, a second old at most; the last known where the store is away."""
+        now = self._clock()
+        if now - self._facts_at >= FACTS_SECONDS:
+            with suppress(StoreUnavailable):
+                self._facts = self._ask(lambda store: store.facts())
+                self._facts_at = now
         return self._facts
 
     def canary(self, workflow: str) -> str:
         """The workflow's canary. Errors: StoreUnavailable (away, and never asked before)."""
-        if workflow not in self._canaries:
-            self._canaries[workflow] = self._ask(lambda store: store.canary(workflow))
-        return self._canaries[workflow]
+        known, now = self._canaries.get(workflow), self._clock()
+        if known is None or now - known[1] >= CANARY_SECONDS:
+            try:
+                found = self._ask(lambda store: store.canary(workflow))
+            except StoreUnavailable:
+                if known is None:
+                    raise
+                return known[0]
+            self._canaries[workflow] = known = found, now
+            self._facts_at = float("-inf")  # it may have been issued just now, and the next answer may hold it
+        return known[0]
+
+    def know_system_prompt(self, workflow: str, text: str) -> None:
+        """Let answers be searched for it. While the store is away it is put off to the next call."""
+        told = (workflow, hash(text))
+        if told in self._prompts:
+            return
+        prompt = fingerprint(text)
+        known = self.facts().system_prompts.get(workflow)
+        if prompt is not None and not (known and known.covers(prompt)):
+            try:
+                self._ask(lambda store: store.registers.put_system_prompt(workflow, prompt))
+            except StoreUnavailable:
+                return
+            self._facts_at = float("-inf")
+        if len(self._prompts) >= KEPT_PROMPTS:
+            self._prompts.clear()
+        self._prompts.add(told)
 
     def report(self, batch: Batch) -> Report:
         """Write what was found; kept and written later when the store is away (an empty report then)."""
         fresh = batch.token_users - self._pairs
-        if not (batch.findings or fresh):
+        called = batch.runs_called.keys() - self._called
+        if not (batch.findings or batch.allowed or fresh or called):
             return Report()
+        self._called = self._called | called if len(self._called) < KEPT_PAIRS else called
         self._pairs = self._pairs | fresh if len(self._pairs) < KEPT_PAIRS else fresh
         with self._writing:
             if len(self._pending) == KEPT_REPORTS:

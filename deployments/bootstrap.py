@@ -42,7 +42,7 @@ from firebreak.deployments.environment import MODEL_KEY
 from firebreak.deployments.home import Home, read_json, write_private
 from firebreak.detectors.drift.spec import SpecError
 from firebreak.flows import reconcile, router, scan_drift, scan_logs
-from firebreak.flows.policy import PolicyError, read_policy
+from firebreak.flows.policy import PolicyError, expired, read_policy
 
 SIMULATED_MODEL = "simulated-support-1"
 NO_KEY = "no-key-given"  # servers on loopback often need none, but a client must send something
@@ -159,15 +159,16 @@ def put_policy(store: Store, file: Path | None, written: dict[str, object]) -> s
     """The given policy, or the shipped one unless another was put before. Errors: PolicyError, StoreError."""
     shipped = Path(str(files("firebreak.deployments") / "policy.yml"))
     text, policy = read_policy(file or shipped)
+    over = expired(policy, store.now.date(), str(file or shipped))
     now = store.registers.policy()
     if file is None and now is not None and written.get("policy") != sha256(now):
         return "kept: not the shipped one (--policy FILE replaces it)"
-    store.registers.put_policy(text, policy.tokens)
+    store.registers.put_policy(text, policy.tokens, policy.allow)
     if file is None:
         written["policy"] = sha256(text)
     else:
         written.pop("policy", None)
-    return "unchanged" if now == text else "put into the store"
+    return "; ".join(["unchanged" if now == text else "put into the store", *over])
 
 
 def bootstrap(args: argparse.Namespace) -> Iterator[Done]:

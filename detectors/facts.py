@@ -1,21 +1,42 @@
 """Facts: what a rule may know beside the record (issued canaries, the registry of tokens)."""
 
-import re
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pydantic import BaseModel, ConfigDict
-
-from firebreak.detectors.records import Record
+from firebreak.detectors.allowlist import Allow
+from firebreak.detectors.hours import hours
+from firebreak.detectors.leaks.fingerprints import Fingerprint
+from firebreak.detectors.origins import cidr
+from firebreak.detectors.usage.history import TokenUse
 
 
 class TokenGrant(BaseModel):
     """What one API token may be used for; an empty tuple means any."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     token_id: str
     models: tuple[str, ...] = ()
+    model_versions: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = Field(default=(), description="hosts, as api.example.com")
     workflows: tuple[str, ...] = ()
+    hours: str | None = Field(default=None, description="as `Mon-Fri 07:00-19:00 Europe/Berlin`; None: at any time")
+    origins: tuple[str, ...] = Field(default=(), description="networks it may be used from, as 203.0.113.0/24")
+    dormant_days: float = Field(default=30, gt=0, le=3650, description="unused for longer, its next use is an incident")
     revoked: bool = False
+
+    @field_validator("hours")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            hours(value)
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            cidr(each)
+        return value
 
 
 class Facts(BaseModel):
@@ -24,56 +45,9 @@ class Facts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     canaries: dict[str, tuple[str, ...]] = {}  # workflow -> canaries issued to its system prompt
+    system_prompts: dict[str, Fingerprint] = {}  # workflow -> what is kept of its system prompts
     tokens: dict[str, TokenGrant] | None = None  # None: no registry kept, so token rules stay silent
-
-
-def find_canary(record: Record, facts: Facts) -> tuple[int, int] | None:
-    """The span in the response of a canary of the record's workflow, in any letter case."""
-    if record.response is None:
-        return None
-    folded = None
-    for canary in filter(None, facts.canaries.get(record.workflow, ())):
-        folded = folded or record.response.casefold()
-        if canary.casefold() in folded and (found := re.search(re.escape(canary), record.response, re.IGNORECASE)):
-            return found.span()
-    return None
-
-
-def canary_in_response(record: Record, facts: Facts) -> bool | None:
-    """Whether the answer holds a canary of the record's workflow; None without an answer."""
-    return None if record.response is None else find_canary(record, facts) is not None
-
-
-def token_known(record: Record, facts: Facts) -> bool | None:
-    """Whether the registry holds the token; None without a registry or a token."""
-    if facts.tokens is None or record.token_id is None:
-        return None
-    return record.token_id in facts.tokens
-
-
-def token_revoked(record: Record, facts: Facts) -> bool | None:
-    """Whether the token is revoked; None when it isn't in the registry."""
-    grant = _grant(record, facts)
-    return None if grant is None else grant.revoked
-
-
-def token_may_use_model(record: Record, facts: Facts) -> bool | None:
-    """Whether the token may use the record's model; None when either is unknown."""
-    grant = _grant(record, facts)
-    if grant is None or record.model is None:
-        return None
-    return not grant.models or record.model in grant.models
-
-
-def token_may_use_workflow(record: Record, facts: Facts) -> bool | None:
-    """Whether the token may be used by the record's workflow; None when the token is unknown."""
-    grant = _grant(record, facts)
-    if grant is None:
-        return None
-    return not grant.workflows or record.workflow in grant.workflows
-
-
-def _grant(record: Record, facts: Facts) -> TokenGrant | None:
-    if facts.tokens is None or record.token_id is None:
-        return None
-    return facts.tokens.get(record.token_id)
+    thresholds: dict[str, float] = {}  # of a score, by the name of its derived field; absent: the shipped one
+    history: dict[str, TokenUse] = {}  # token -> its use so far, as the store remembers it
+    used_now: dict[str, TokenUse] = {}  # and as the pass under way has seen it since
+    allow: tuple[Allow, ...] = ()  # the allow-list's entries in force now

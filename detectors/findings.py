@@ -38,6 +38,7 @@ class Evidence(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     field: str
+    view: str = Field(default="plain", description="the view of the text that matched: plain, folded, base64 …")
     excerpt: str = ""
     start: int | None = None
     end: int | None = None
@@ -59,6 +60,7 @@ class Finding(BaseModel):
     flow_run_id: str | None = None
     token_id: str | None = None
     time: AwareDatetime = Field(description="the record's time")
+    votes: tuple[str, ...] = Field(default=(), description="the independent ways it was found; certain needs no other")
     origin: Origin | None = Field(default=None, description="the part of the prompt that matched, where one did")
     trusted: bool = True
     attributed: bool = Field(

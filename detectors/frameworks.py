@@ -20,6 +20,8 @@ ATLAS = {
     "AML.T0055": "Unsecured Credentials",
     "AML.T0056": "Extract LLM System Prompt",
     "AML.T0057": "LLM Data Leakage",
+    "AML.T0068": "LLM Prompt Obfuscation",
+    "AML.T0077": "LLM Response Rendering",
 }
 
 OWASP = {

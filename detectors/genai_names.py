@@ -20,6 +20,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     "response_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     "error": ("error.type",),
+    "status": ("http.response.status_code",),
+    "endpoint": ("server.address",),
+    "source_address": ("client.address",),
 }
 
 # A role nobody knows is read as a document: the rules see its text, and no user is blamed for it.

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from firebreak.detectors.evidence import excerpt_of
-from firebreak.detectors.facts import find_canary
+from firebreak.detectors.fields import DERIVED
 from firebreak.detectors.findings import ActorType, Evidence
 from firebreak.detectors.matching import Atom
 from firebreak.detectors.records import Origin
-from firebreak.detectors.views import FACTS, ORIGIN_FIELDS, View
+from firebreak.detectors.views import PROMPT, View
 
 MOST_EVIDENCE = 5
 
@@ -28,7 +28,7 @@ def evidence_of(atoms: list[Atom], actor: ActorType, view: View) -> Match:
         if atom.pattern is not None:
             found.append(_from_text(atom, view))
         else:
-            found.extend((None, shown) for shown in _from_value(atom, view))
+            found.extend(_from_value(atom, view))
     unique = list(dict.fromkeys(found))
     origins = [origin for origin, _ in unique if origin]
     origin = Origin.USER if Origin.USER in origins else next(iter(origins), None)
@@ -57,24 +57,33 @@ def blame(matches: list[Match], view: View) -> list[Match]:
 
 
 def _from_text(atom: Atom, view: View) -> tuple[Origin | None, Evidence]:
-    text = str(view.value(atom.field))
-    start, end = atom.pattern.search(text).span()
-    if atom.field in ORIGIN_FIELDS:
-        origin = ORIGIN_FIELDS[atom.field]
-        start, end = view.in_prompt(origin, start, end)
-        return origin, excerpt_of("prompt", str(view.value("prompt")), start, end, view.facts)
-    whose = view.origin_at(start, end) if atom.field == "prompt" else None
-    return whose, excerpt_of(atom.field, text, start, end, view.facts)
+    """The first reading in which the atom's pattern is found, shown where that stands in the original text."""
+    for reading in view.readings("prompt" if atom.field in PROMPT else atom.field):
+        if atom.field in reading.fields and (found := atom.pattern.search(reading.view.text)):
+            field, start, end = view.place(reading, *found.span())
+            whose = reading.origin or (view.origin_at(start, end) if field == "prompt" else None)
+            return whose, _shown(view, field, start, end, reading.view.name)
+    raise LookupError(f"{atom.pattern.pattern} holds for `{atom.field}`, but is in no reading of it")
 
 
-def _from_value(atom: Atom, view: View) -> list[Evidence]:
-    """The fields that show a fact, or the field itself."""
-    fields = FACTS[atom.field][1] if atom.field in FACTS else (atom.field,)
-    shown = []
-    for field in fields:
-        value = view.value(field)
-        text = "" if value is None else str(value)
-        span = find_canary(view.record, view.facts) if atom.field == "canary_in_response" else None
-        start, end = span or (0, len(text))
-        shown.append(excerpt_of(field, text, start, end, view.facts))
-    return shown
+def _from_value(atom: Atom, view: View) -> list[tuple[Origin | None, Evidence]]:
+    """The places or fields that show a fact, or the field itself; a place in the prompt has who wrote it."""
+    derived = DERIVED.get(atom.field)
+    if derived and derived.spans and (spans := derived.spans(view)):
+        return [
+            (view.origin_at(span.start, span.end) if span.field == "prompt" else None,
+             _shown(view, span.field, span.start, span.end))
+            for span in spans
+        ]  # fmt: skip
+    fields = derived.shows if derived else (atom.field,)
+    return [(None, _shown(view, field, 0, len(_text(view, field)))) for field in fields]
+
+
+def _text(view: View, field: str) -> str:
+    value = view.value(field)
+    return "" if value is None else str(value)
+
+
+def _shown(view: View, field: str, start: int, end: int, seen_in: str = "plain") -> Evidence:
+    shown = excerpt_of(field, _text(view, field), start, end, view.facts, view.secrets(field))
+    return shown.model_copy(update={"view": seen_in})

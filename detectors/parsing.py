@@ -14,6 +14,9 @@ The interaction log holds one JSON object a line:
 | | | ``document`` or ``tool``, in order; none: all from the user |
 | ``response`` | string or messages | the answer |
 | ``latency_ms``, ``router_confidence`` | number | milliseconds; 0 to 1 |
+| ``status`` | integer | HTTP status of the model call |
+| ``endpoint``, ``source_address`` | string | host the call went to; IP address it came from |
+| ``cost`` | number | what the call cost, in the team's currency |
 | ``prompt_tokens``, ``response_tokens`` | integer | as the endpoint counted them |
 | ``error``, ``router_label``, ``feedback`` | string | what failed; the router's label; a person's label |
 | ``router_version`` | string | the router's version that predicted |
@@ -72,6 +75,7 @@ class LineParser:
             raise ValueError(f"field map: no field {', '.join(unknown)}; allowed: {', '.join(FIELDS)}")
         self.format = format
         self.workflow = workflow
+        self.mapped = bool(field_map)
         self._clock = clock
         self._users = prompts_are_the_users
         self._paths = {

@@ -63,6 +63,10 @@ class Record(BaseModel):
     prompt_tokens: int | None = None
     response_tokens: int | None = None
     error: str | None = None
+    status: int | None = Field(default=None, description="HTTP status of the model call, where it had one")
+    endpoint: Name | None = Field(default=None, description="host the call went to, as api.example.com")
+    source_address: Name | None = Field(default=None, description="IP address the call came from")
+    cost: float | None = Field(default=None, ge=0, description="what the call cost, in the team's currency")
     router_label: str | None = None
     router_confidence: float | None = None
     router_version: str | None = None

@@ -1,33 +1,26 @@
-"""A record as rules see it: the fields a rule may name, and where each match lies in the prompt."""
+"""A record as rules see it: the fields a rule may name, the readings of its texts, and where each match lies."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from dataclasses import dataclass
 
-from firebreak.detectors import facts as known
 from firebreak.detectors.facts import Facts
+from firebreak.detectors.fields import DERIVED, ORIGIN_FIELDS, Value
 from firebreak.detectors.records import Origin, Record
+from firebreak.detectors.text.views import TextView, text_views
 
-FieldType = Literal["text", "number", "flag"]
-Value = str | float | bool | None
+PROMPT = ("prompt", *ORIGIN_FIELDS)
 
-# The prompt split by who wrote it; `prompt` is all of it.
-ORIGIN_FIELDS = {f"prompt.{o}": o for o in (Origin.USER, Origin.DOCUMENT, Origin.TOOL)}
 
-# A fact and the record's fields that show it: they become the evidence.
-FACTS: Mapping[str, tuple[Callable[[Record, Facts], bool | None], tuple[str, ...]]] = {
-    "canary_in_response": (known.canary_in_response, ("response",)),
-    "token_known": (known.token_known, ("token_id",)),
-    "token_revoked": (known.token_revoked, ("token_id",)),
-    "token_may_use_model": (known.token_may_use_model, ("token_id", "model")),
-    "token_may_use_workflow": (known.token_may_use_workflow, ("token_id", "workflow")),
-}
+@dataclass(frozen=True)
+class Reading:
+    """One view of a text of the record, for rules on ``fields``; ``origin`` says who wrote it, where one did."""
 
-_TEXTS = ("workflow", "flow_run_id", "user", "token_id", "model", "model_version", "prompt", "response")
-FIELDS: Mapping[str, FieldType] = {
-    **dict.fromkeys((*_TEXTS, *ORIGIN_FIELDS, "error", "router_label", "router_version", "feedback"), "text"),
-    **dict.fromkeys(("latency_ms", "prompt_tokens", "response_tokens", "router_confidence"), "number"),
-    **dict.fromkeys(("trusted", *FACTS), "flag"),
-}
+    fields: tuple[str, ...]
+    view: TextView
+    origin: Origin | None = None
+
+    @property
+    def plain(self) -> bool:
+        return self.view.name == "plain"
 
 
 class View:
@@ -37,15 +30,67 @@ class View:
         self.record = record
         self.facts = facts
         self.spans = _spans(record)
+        self._values: dict[str, Value] = {}
+        self._readings: dict[str, tuple[Reading, ...]] = {}
+        self._secrets: dict[str, list[tuple[int, int]]] = {}
 
     def value(self, name: str) -> Value:
         """The value of a field a rule may name; None where the record has none."""
+        if name not in self._values:
+            self._values[name] = self._value(name)
+        return self._values[name]
+
+    def _value(self, name: str) -> Value:
         if name in ORIGIN_FIELDS:
             return self.prompt_of(ORIGIN_FIELDS[name])
-        if name in FACTS:
-            return FACTS[name][0](self.record, self.facts)
+        if name in DERIVED:
+            return DERIVED[name].value(self)
         value: Value = getattr(self.record, name)
         return _readable(value) if isinstance(value, str) else value
+
+    def readings(self, name: str) -> tuple[Reading, ...]:
+        """Every reading of a text field, plain ones first; of the prompt's fields together under ``prompt``."""
+        if name not in self._readings:
+            self._readings[name] = self._prompt_readings() if name == "prompt" else self._field_readings(name)
+        return self._readings[name]
+
+    def _field_readings(self, name: str) -> tuple[Reading, ...]:
+        value = self.value(name)
+        if not isinstance(value, str):
+            return ()
+        views = text_views(value) if name == "response" else (TextView("plain", value),)
+        return tuple(Reading((name,), view) for view in views)
+
+    def _prompt_readings(self) -> tuple[Reading, ...]:
+        """The whole prompt, and what each origin wrote: what is hidden in one origin's text is in the whole as well."""
+        if not self.record.parts:
+            both = ("prompt", f"prompt.{Origin.USER}")
+            return tuple(Reading(both, view, Origin.USER) for view in text_views(self.record.prompt))
+        found = [Reading(("prompt",), TextView("plain", _readable(self.record.prompt)))]
+        hidden = []
+        for field, origin in ORIGIN_FIELDS.items():
+            if isinstance(text := self.value(field), str):
+                plain, *others = text_views(text)
+                found.append(Reading((field,), plain, origin))
+                hidden += [Reading(("prompt", field), view, origin) for view in others]
+        return (*found, *hidden)
+
+    def place(self, reading: Reading, start: int, end: int) -> tuple[str, int, int]:
+        """The record's field, and the span in it, behind a span of a reading's text."""
+        start, end = reading.view.original(start, end)
+        if reading.fields[0] not in PROMPT:
+            return reading.fields[0], start, end
+        if reading.origin and self.record.parts:
+            start, end = self.in_prompt(reading.origin, start, end)
+        return "prompt", start, end
+
+    def secrets(self, field: str) -> list[tuple[int, int]]:
+        """The places of everything secret in one of the record's texts, to be masked wherever it is shown."""
+        if field not in self._secrets:
+            shown_by = [each.spans for each in DERIVED.values() if each.spans and field in each.shows]
+            spans = [span for places in shown_by for span in places(self)]
+            self._secrets[field] = [(span.start, span.end) for span in spans if span.secret and span.field == field]
+        return self._secrets[field]
 
     def prompt_of(self, origin: Origin) -> str | None:
         """The prompt's text from ``origin``, parts joined by newlines; None when it has no such part."""

@@ -49,9 +49,11 @@ def ask_model(ticket: Ticket, queue: Route, token_id: str, guard: Guard, endpoin
     system = SYSTEM.format(queue=queue.label, canary=guard.canary())
     with guard.call(
         parts=parts,
+        system=system,
         user=ticket.user,
         token_id=token_id,
         model=endpoint.model,
+        endpoint=endpoint.host,
         router_label=queue.label,
         router_confidence=queue.confidence,
         router_version=queue.version,

@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
 
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.store import Incident, Store
+from firebreak.detectors.leaks.masking import masked
 from firebreak.detectors.records import Record
 from firebreak.flows.markdown import visible
 from firebreak.flows.shared import load_block
@@ -101,10 +102,11 @@ def _concerns(incident: Incident, record: Record) -> bool:
 
 
 def _bounded(record: Record, canaries: Sequence[str]) -> dict[str, Any]:
-    """A record as evidence: canaries masked, texts cut at 2,000 characters (the whole line stays in the log)."""
+    """A record as evidence: secrets masked, texts cut at 2,000 characters (the whole line stays in the log)."""
     body = record.model_dump(mode="json", exclude={"parts"})
     for name in ("prompt", "response", "error"):
         if text := body[name]:
+            text = masked(text)
             for canary in canaries:
                 text = re.sub(re.escape(canary), "*" * len(canary), text, flags=re.IGNORECASE)
             body[name] = visible(text, 2000)

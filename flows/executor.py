@@ -73,7 +73,7 @@ def take_back(
         row = store.ledger.row(stale.digest)
         if not row.attempts or row.state not in (Outcome.SUCCEEDED, Outcome.UNDONE):
             continue
-        if load(row.action).reversible:
+        if load(row.action).can_undo(row.step):
             undoing += store.ledger.enter(incident.id, [undo_of(row)])
         elif not again:
             store.incidents.note(incident.id, "not-reversible", lease.owner, action=row.action, target=row.target)

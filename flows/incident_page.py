@@ -12,6 +12,9 @@ from firebreak.detectors.findings import ActorType
 from firebreak.flows.approval_standing import standing
 from firebreak.flows.markdown import fenced, inline
 
+TOLD = ("action", "target", "kind", "votes", "why")  # of a timeline entry's detail
+SHOWN = 5  # findings with their text: what a verdict on this page is about
+
 
 def publish(store: Store, incident_id: int) -> None:
     """Write the incident's artifact (key ``incident-<id>``): a new version each time."""
@@ -90,12 +93,12 @@ def _summary(triage: dict[str, Any]) -> str:
 
 def _evidence(incident: Incident, sightings: list[Sighting]) -> str:
     lines = [f"## Evidence: {incident.findings} finding{'s' * (incident.findings != 1)}"]
-    for s in sorted(sightings, key=lambda s: -s.finding.severity.rank)[:5]:
+    for s in sorted(sightings, key=lambda s: -s.finding.severity.rank)[:SHOWN]:
         seen = ", ".join(f"{who} at {at:%H:%M:%S.%f}"[:-3] for who, at in sorted(s.seen_by.items()))
         lines.append(f"**{inline(s.finding.title)}** (rule `{s.finding.rule}`, {s.finding.severity}; seen by {seen})")
         lines += [f"In `{e.field}`:\n\n{fenced(_wrapped(e.excerpt), 300)}" for e in s.finding.evidence[:2]]
-    if len(sightings) > 5:
-        lines.append(f"… and {incident.findings - 5} more findings in the store.")
+    if len(sightings) > SHOWN:
+        lines.append(f"… and {incident.findings - SHOWN} more findings in the store.")
     atlas, owasp = ", ".join(incident.atlas) or "none", ", ".join(incident.owasp) or "none"
     outgrew = f" It outgrew incident {incident.related_to}." if incident.related_to else ""
     lines.append(f"Classified as {inline(incident.kind)}; MITRE ATLAS: {atlas}; OWASP LLM: {owasp}.{outgrew}")
@@ -155,6 +158,6 @@ def _runbook(sightings: list[Sighting]) -> str:
 def _timeline(store: Store, incident_id: int) -> str:
     lines = ["## Timeline", "", "| UTC | What | By |", "|---|---|---|"]
     for e in store.incidents.timeline(incident_id)[-40:]:
-        what = inline(" ".join([e.entry, *(str(e.detail[k]) for k in ("action", "target", "kind") if k in e.detail)]))
+        what = inline(" ".join([e.entry, *(str(e.detail[key]) for key in TOLD if key in e.detail)]))
         lines.append(f"| {e.at:%H:%M:%S}.{e.at.microsecond // 1000:03d} | {what} | {inline(e.by.split('/')[0], 60)} |")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The response policy: which playbook answers which incident, who must agree, which tokens may do what."""
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,10 +11,12 @@ from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.approvals import Identity
 from firebreak.blocks.store.ledger import Approval, OnFailure
+from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
 
 _BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
+LONGEST_ALLOWED = timedelta(days=366)
 
 
 class PolicyError(Exception):
@@ -98,6 +101,7 @@ class Policy(_Strict):
     approval: ApprovalRules = ApprovalRules()
     close_quiet_hours: float = Field(default=24, gt=0, description="incidents nothing acts on close after this quiet")
     tokens: tuple[TokenGrant, ...] | None = Field(default=None, description="the token register; absent: none is kept")
+    allow: tuple[Allow, ...] = Field(default=(), description="findings that are known and expected, each until a day")
     retraining: RetrainingRules | None = Field(default=None, description="how new models are made; absent: not at all")
     playbooks: tuple[Playbook, ...]
 
@@ -120,6 +124,21 @@ def parse_policy(text: str, where: str) -> Policy:
     except ValidationError as error:
         lines = [_explain(dict(problem)) for problem in error.errors()]
         raise PolicyError(f"{where}: " + "; ".join(lines)) from None
+
+
+def expired(policy: Policy, today: date, where: str) -> list[str]:
+    """Allow-list entries whose last day is over. Errors: PolicyError (one would stand for more than a year)."""
+    for entry in policy.allow:
+        if entry.until > today + LONGEST_ALLOWED:
+            raise PolicyError(
+                f"{where}: allow: {entry.name}: until {entry.until} is too far; at most a year: "
+                f"{today + LONGEST_ALLOWED}"
+            )
+    return [
+        f"allow-list: {entry.name} ended on {entry.until}: it keeps nothing back any more"
+        for entry in policy.allow
+        if entry.until < today
+    ]
 
 
 def load_policy(store: Store) -> Policy:
@@ -152,6 +171,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "approval": ApprovalRules,
         "escalate": Escalation,
         "tokens": TokenGrant,
+        "allow": Allow,
         "retraining": RetrainingRules,
         "gate": GateRules,
         "playbooks": Playbook,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from firebreak.blocks.action import ActionError
+from firebreak.blocks.action import ActionError, LeftOut
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.model_registry import Version
 from firebreak.blocks.store import Incident, IncidentMoved, Lease, Retraining, RetrainingState, State, Store
@@ -182,9 +182,9 @@ def _steps(
     steps: list[Step] = []
     for action, parameters in wanted.items():
         step = load(action).plan(store, incident, parameters)
-        if step is None and action == "promote-model":
-            raise RetrainingFailed(f"promote-model plans nothing for version {version.number}; look at its block")
-        if step is not None:
+        if isinstance(step, LeftOut) and action == "promote-model":
+            raise RetrainingFailed(f"promote-model left out version {version.number}: {step.why}; look at its block")
+        if isinstance(step, Step):
             # One decision for both: a refused promotion must not renew the reference.
             asked = strictest(approval, *(s.approval for s in steps), step.approval)
             steps.append(step.model_copy(update={"action": action, "approval": asked}))

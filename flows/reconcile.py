@@ -10,7 +10,9 @@ from prefect.client.orchestration import get_client
 
 from firebreak.blocks.store import Store
 from firebreak.flows import gaps
+from firebreak.flows.allow_page import tell_allowed
 from firebreak.flows.approval_notices import remind
+from firebreak.flows.monitoring_gaps import tell_monitoring_gaps
 from firebreak.flows.retraining_gaps import restart_retrainings
 from firebreak.flows.runs import Runs
 from firebreak.flows.shared import open_store, run_id
@@ -19,7 +21,14 @@ INTERVAL_SECONDS = 20  # the schedule's; a run looks again and again until the n
 QUICK_EVERY = 3.0
 
 Gap = Callable[[Store, Runs], list[str]]
-ONCE: tuple[Gap, ...] = (gaps.bury_dead, gaps.reassert, gaps.tell_overdue, gaps.close_quiet)
+ONCE: tuple[Gap, ...] = (
+    gaps.bury_dead,
+    gaps.reassert,
+    gaps.tell_overdue,
+    gaps.close_quiet,
+    tell_allowed,
+    tell_monitoring_gaps,
+)
 OFTEN: tuple[Gap, ...] = (
     gaps.wake_triage,
     gaps.restart_responses,

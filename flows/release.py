@@ -1,6 +1,6 @@
 """release: undo an incident's actions, in reverse, verified and in the ledger; also the way to say 'false positive'."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from prefect import flow, get_run_logger, task
@@ -11,12 +11,14 @@ from prefect.states import Cancelled
 from pydantic import Field
 
 from firebreak.blocks.events import Event, send
-from firebreak.blocks.store import Incident, Lease, State, Store
+from firebreak.blocks.interaction_log import InteractionLog, LogError
+from firebreak.blocks.store import Incident, Lease, State, Store, StoreError
 from firebreak.blocks.store.approvals import UNIDENTIFIED, Decision
-from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.blocks.store.ledger import SETTLED, Outcome, Row, Step
 from firebreak.flows.executor import Result, execute, undo_of
 from firebreak.flows.incident_page import publish
-from firebreak.flows.shared import load_action, open_store, run_id
+from firebreak.flows.labelling import learn
+from firebreak.flows.shared import load_action, load_block, open_store, run_id
 
 WAIT_SECONDS = 60  # for a responder that is at work on the incident
 
@@ -38,8 +40,9 @@ def plan_release(store: Store, incident: Incident, lease: Lease, verdict: State)
         if row.undo_of or not (tried or row.state is Outcome.SUCCEEDED):
             continue
         action = load_action(row.action)
-        if not action.reversible or (action.remedy and verdict is State.RESOLVED):
-            entry = "remedy-stays" if action.reversible else "not-reversible"
+        reversible = action.can_undo(row.step)
+        if not reversible or (action.remedy and verdict is State.RESOLVED):
+            entry = "remedy-stays" if reversible else "not-reversible"
             store.incidents.note(incident.id, entry, "release", action=row.action, target=row.target)
             continue
         steps.append(undo_of(row))
@@ -50,17 +53,18 @@ def _adopt(store: Store, incident: Incident, lease: Lease) -> None:
     """Bring a quarantine that detectors wrote, and no plan took over yet, into the ledger, so that it is undone too."""
     action = load_action("quarantine-actor")
     step = action.plan(store, incident, {})
-    if step is not None:
+    if isinstance(step, Step) and step.approval == "auto":
         execute(store, incident, store.ledger.enter(incident.id, [step]), load_action, lease)
 
 
 @task(task_run_name="undo", retries=2, retry_delay_seconds=3, cache_policy=NO_CACHE)
 def undo(store: Store, incident: Incident, rows: list[Row], lease: Lease) -> Result:
-    """Undo, each step verified."""
-    result = execute(store, incident, rows, load_action, lease)
-    if row := result.failed or result.waiting:
-        raise ReleaseFailed(f"{row.title}: {row.state}: {row.error}")
-    return result
+    """Undo, each step verified; one that fails doesn't keep the others from being undone."""
+    execute(store, incident, rows, load_action, lease, {row.action: "go-on" for row in rows})
+    for row in (store.ledger.row(row.digest) for row in rows):
+        if row.state not in SETTLED:
+            raise ReleaseFailed(f"{row.title}: {row.state}: {row.error}")
+    return Result()
 
 
 @task(task_run_name="withdraw requests of incident {incident.id}", cache_policy=NO_CACHE)
@@ -81,29 +85,61 @@ def withdraw_requests(store: Store, incident: Incident, by: str) -> None:
                         continue
 
 
+@task(task_run_name="learn from incident {incident.id}", cache_policy=NO_CACHE)
+def teach(store: Store, incident: Incident, verdict: State, name: str) -> str:
+    """Label what the incident's page showed, as the verdict says. That it can't be done holds up no release."""
+    try:
+        learned = learn(store, load_block(InteractionLog), incident, verdict, name)
+    except (LogError, StoreError, ValueError) as error:
+        store.incidents.note(incident.id, "not-labelled", "release", why=f"{type(error).__name__}: {error}"[:500])
+        return f"nothing learned: {error}"
+    return f"{learned} new text(s) labelled as {'harmless' if verdict is State.FALSE_POSITIVE else 'attacks'}"
+
+
 @flow(name="release")
 def release(
     incident_id: int,
     verdict: Literal["resolved", "false-positive"],
     name: str = Field(pattern=r"^[\w .,'@+\-]{1,80}$", description="who releases; kept as typed"),
     reason: str = Field(max_length=500, description="why; kept in the timeline"),
+    texts_are_attacks: bool = Field(
+        default=False,
+        description="with `resolved`: you have read the texts on the incident's page, and each is an attack to learn "
+        "from. `false-positive` says of each that it is harmless",
+    ),
 ) -> str:
-    """Undo what Firebreak did about an incident and close it.
+    """Undo what Firebreak did about an incident and close it. Of a closed one only the verdict is corrected.
 
-    Errors: ReleaseFailed (a step could not be verified; the incident stays open), UnknownIncident.
+    Errors: ReleaseFailed (a step could not be verified; the incident stays open), UnknownIncident, ValueError.
     """
-    store = open_store()
+    if verdict == "false-positive" and texts_are_attacks:
+        raise ValueError("a false positive's texts are harmless: leave texts_are_attacks out, or say resolved")
+    store, wanted = open_store(), State(verdict)
     with store.lease(f"incident:{incident_id}", f"release/{run_id()}/{uuid4()}", WAIT_SECONDS) as lease:
         incident = store.incidents.get(incident_id)
-        if incident.closed:
-            return f"incident {incident_id} is {incident.state} already"
         if lease is None:
             raise ReleaseFailed(f"incident {incident_id}: {store.holder(f'incident:{incident_id}')} is at work on it")
-        return _release(store, incident, lease, State(verdict), name, reason)
+        asked = {"verdict": wanted, "reason": reason, "texts_are_attacks": texts_are_attacks}
+        if incident.state is wanted:
+            told = f"incident {incident_id} is {wanted} already"
+        elif incident.closed:
+            told = _correct(store, incident, wanted, name, asked)
+        else:
+            store.incidents.note(incident.id, "release-requested", name, **asked)
+            told = _release(store, incident, lease, wanted, name)
+        learns = wanted is State.FALSE_POSITIVE or texts_are_attacks
+        return f"{told}; {teach(store, incident, wanted, name)}" if learns else told
 
 
-def _release(store: Store, incident: Incident, lease: Lease, verdict: State, name: str, reason: str) -> str:
-    store.incidents.note(incident.id, "release-requested", name, verdict=verdict, reason=reason)
+def _correct(store: Store, incident: Incident, verdict: State, name: str, asked: dict[str, Any]) -> str:
+    """What was done stays as it is: an old promotion may have others on top, and a new finding opens a new incident."""
+    store.incidents.note(incident.id, "correction-requested", name, **asked)
+    store.incidents.correct(incident.id, verdict, name)
+    publish(store, incident.id)
+    return f"incident {incident.id}: was {incident.state}, is {verdict}; nothing was undone or held again"
+
+
+def _release(store: Store, incident: Incident, lease: Lease, verdict: State, name: str) -> str:
     withdraw_requests(store, incident, name)
     steps = plan_release(store, incident, lease, verdict)
     for step in steps:

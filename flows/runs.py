@@ -6,21 +6,43 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
     FlowFilter,
+    FlowFilterId,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterEndTime,
+    FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import Flow, FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from firebreak.flows.approval import form_of
 
 DEPLOYMENT = TAG = "firebreak"
-OURS = ("triage", "respond", "release", "reconcile", "scan-logs", "scan-drift", "retrain", "renew-reference")
+AI_WORKFLOW = "ai-workflow"  # the tag of deployments whose calls must be in the log
+PAGE = 200
+OURS = (
+    "triage",
+    "respond",
+    "release",
+    "reconcile",
+    "scan-logs",
+    "scan-archive",
+    "scan-drift",
+    "retrain",
+    "renew-reference",
+    "calibrate",
+)
 ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 
 
@@ -101,6 +123,48 @@ class Runs:
         answer = {"decision": "refuse", "name": "firebreak", "comment": "nobody answered in time", "code": "000000"}
         fields = (form_of(run) or {}).get("properties", answer)
         self._client.resume_flow_run(run.id, run_input={k: v for k, v in answer.items() if k in fields})
+
+    def watched(self) -> dict[str, list[DeploymentResponse]]:
+        """The deployments tagged ``ai-workflow``, by the flow's name, which is the workflow's."""
+        tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[AI_WORKFLOW]))
+        found: list[DeploymentResponse] = []
+        while page := self._client.read_deployments(deployment_filter=tagged, limit=PAGE, offset=len(found)):
+            found += page
+        names = {flow.id: flow.name for flow in self._flows({each.flow_id for each in found})}
+        by_flow: dict[str, list[DeploymentResponse]] = {}
+        for each in found:
+            by_flow.setdefault(names[each.flow_id], []).append(each)
+        return by_flow
+
+    def completed(self, deployments: list[UUID], since: datetime, until: datetime) -> list[FlowRun]:
+        """Their runs that ended so between the two, newest first, at most 200. A run whose state has a name of its
+        own, as ``Completed(name="Idle")``, says that it had nothing to do, and isn't among them."""
+        state = FlowRunFilterState(
+            type=FlowRunFilterStateType(any_=[StateType.COMPLETED]), name=FlowRunFilterStateName(any_=["Completed"])
+        )
+        return self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                deployment_id=FlowRunFilterDeploymentId(any_=deployments),
+                state=state,
+                end_time=FlowRunFilterEndTime.model_validate({"after_": since, "before_": until}),
+            ),
+            sort=FlowRunSort.END_TIME_DESC,
+            limit=PAGE,
+        )
+
+    def running(self, deployments: list[UUID]) -> list[FlowRun]:
+        """Their runs that run now."""
+        state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+        which = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=deployments), state=state)
+        return self._client.read_flow_runs(flow_run_filter=which, limit=PAGE)
+
+    def within(self, runs: list[UUID]) -> list[FlowRun]:
+        """The runs of flows that these runs called."""
+        which = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=runs))
+        return self._client.read_flow_runs(flow_run_filter=which, limit=PAGE)
+
+    def _flows(self, ids: set[UUID]) -> list[Flow]:
+        return self._client.read_flows(flow_filter=FlowFilter(id=FlowFilterId(any_=list(ids)))) if ids else []
 
     def _ours(self, states: list[StateType], *flows: str) -> list[FlowRun]:
         return self._client.read_flow_runs(

@@ -6,8 +6,11 @@ from prefect.blocks.core import Block
 from prefect.runtime import flow_run
 
 from firebreak.blocks.action import Action
+from firebreak.blocks.guard_model import GuardModel
 from firebreak.blocks.incident_store import IncidentStore
+from firebreak.blocks.second_opinion import second_opinion
 from firebreak.blocks.store import Store
+from firebreak.detectors.second_opinion import Ask
 
 B = TypeVar("B", bound=Block)
 
@@ -24,6 +27,14 @@ def load_block(kind: type[B], name: str = DOCUMENT) -> B:
 def open_store() -> Store:
     """The store of the block ``incident-store/firebreak``. Errors: StoreMisconfigured, StoreUnavailable."""
     return load_block(IncidentStore).open()
+
+
+def find_guard_model() -> Ask | None:
+    """The guard model of the block ``guard-model/firebreak``, as detectors ask it; None where there is none."""
+    try:
+        return second_opinion(load_block(GuardModel))
+    except ValueError:
+        return None
 
 
 def load_action(name: str) -> Action:

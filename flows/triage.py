@@ -6,6 +6,7 @@ from uuid import uuid4
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from firebreak.blocks.action import LeftOut
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.ledger import Step, plan_digest, strictest
@@ -29,12 +30,12 @@ def enrich(store: Store, incident: Incident) -> dict[str, Any]:
 
 @task(task_run_name="plan for incident {incident.id}", cache_policy=NO_CACHE)
 def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
-    """The playbook's steps for this incident, as data; a step with nothing it may touch is left out and noted."""
+    """The playbook's steps for this incident, as data; a step left out is noted with its reason."""
     steps = []
     for wanted in playbook.steps:
         step = load_action(wanted.action).plan(store, incident, wanted.parameters)
-        if step is None:
-            store.incidents.note(incident.id, "step-left-out", "triage", action=wanted.action)
+        if isinstance(step, LeftOut):
+            store.incidents.note(incident.id, "step-left-out", "triage", action=wanted.action, why=step.why)
         else:
             approval = strictest(step.approval, wanted.approval)
             steps.append(step.model_copy(update={"action": wanted.action, "approval": approval}))

@@ -16,6 +16,7 @@ BELOW = {
 COMPANIONS = {"Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md"}
 TOP_LEVEL = {*BELOW, "tests", "prefect.yaml", "pyproject.toml", "README.md", *COMPANIONS}
 OUTSIDE_DETECTORS = {"prefect", "httpx", "openai", "sqlalchemy", "alembic", "requests", "socket", "urllib", "uvicorn"}
+HARMLESS = "urllib.parse."  # a function of text
 FILES = sorted(path for room in BELOW for path in (ROOT / room).rglob("*.py"))
 
 
@@ -39,7 +40,7 @@ def misplaced(path: Path, source: str | None = None) -> list[str]:
         top, _, rest = name.partition(".")
         if top in ("", "tests", *BELOW) or (top == "firebreak" and rest.split(".")[0] not in BELOW[room]):
             wrong.append(name)
-        if room == "detectors" and top in OUTSIDE_DETECTORS:
+        if room == "detectors" and top in OUTSIDE_DETECTORS and not name.startswith(HARMLESS):
             wrong.append(name)
     return wrong
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from firebreak.deployments import bootstrap, up
+from firebreak.deployments import bootstrap, labels, up
 from firebreak.deployments.demo import SABOTAGES
+from firebreak.detectors import loki_rules
 from firebreak.detectors.genai_names import ALIASES
+from firebreak.detectors.injection import train
 from firebreak.detectors.parsing import FIELDS
 from firebreak.detectors.rules import load_rules
 from firebreak.flows.policy import parse_policy
@@ -21,7 +23,7 @@ BLOCKS = re.findall(r"^ *```(\w+)\n(.*?)^ *```", README, re.MULTILINE | re.DOTAL
 TEXT = re.sub(r"^ *```.*?^ *```", "", README, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "shell" for line in text.splitlines()]
 INLINE = re.findall(r"`([^`\n]+)`", TEXT)
-PARSERS = {bootstrap.__name__: bootstrap.parser(), up.__name__: up.parser()}
+PARSERS = {module.__name__: module.parser() for module in (bootstrap, labels, loki_rules, train, up)}
 
 
 def blocks(kind: str, about: str = "") -> list[str]:
@@ -154,7 +156,7 @@ def test_the_logs_fields_and_aliases_are_all_there() -> None:
 
 def test_the_shipped_rules_are_all_there() -> None:
     said = {names(rule)[0]: (severity, actor) for rule, severity, actor in table("Rule", "Severity", "Blames")}
-    assert said == {rule.id: (rule.severity.value, rule.actor.value) for rule in load_rules().rules}
+    assert said == {rule.id: (rule.severity.value, rule.actor.value) for rule in load_rules().everything}
 
 
 def test_links_within_the_page_and_pictures_lead_somewhere() -> None:

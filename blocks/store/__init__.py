@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from firebreak.blocks.store import leases, reporting
+from firebreak.blocks.store.allowed import Allowed
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.approvers import Approvers
+from firebreak.blocks.store.correlations import Correlations
 from firebreak.blocks.store.database import Database, connect, utc_now
 from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, ReferenceVersion, Renewal
 from firebreak.blocks.store.errors import (
@@ -28,12 +30,15 @@ from firebreak.blocks.store.excluded import Excluded, excluded
 from firebreak.blocks.store.health import Health, Overdue
 from firebreak.blocks.store.holds import Hold, Holds
 from firebreak.blocks.store.incidents import Incident, Incidents
+from firebreak.blocks.store.labels import Accused, Label, Labels
 from firebreak.blocks.store.leases import Lease
 from firebreak.blocks.store.ledger import Ledger
 from firebreak.blocks.store.registers import Registers
 from firebreak.blocks.store.reporting import Aside, Batch, Report
 from firebreak.blocks.store.retrainings import Retraining, Retrainings, RetrainingState
 from firebreak.blocks.store.states import State
+from firebreak.blocks.store.usage import Counted, JudgedUse, Usage
+from firebreak.blocks.store.watch import RunCalled, Watch
 from firebreak.detectors.facts import Facts
 
 
@@ -51,7 +56,12 @@ class Store:
         self.health = Health(self._db)
         self.registers = Registers(self._db)
         self.drift = Drift(self._db)
+        self.labels = Labels(self._db)
         self.retrainings = Retrainings(self._db)
+        self.watch = Watch(self._db)
+        self.allowed = Allowed(self._db)
+        self.usage = Usage(self._db)
+        self.correlations = Correlations(self._db)
 
     @property
     def now(self) -> datetime:
@@ -70,6 +80,10 @@ class Store:
 
     def canary(self, workflow: str) -> str:
         return self.registers.canary(workflow)
+
+    def renew_canary(self, workflow: str) -> str:
+        """A new canary for the workflow's system prompt; the old ones are searched for as well."""
+        return self.registers.renew_canary(workflow)
 
     def position(self, source: str) -> dict[str, Any] | None:
         return self.registers.position(source)
@@ -90,15 +104,19 @@ class Store:
 
 
 __all__ = [
+    "Accused",
     "ApproverError",
     "Aside",
     "Batch",
+    "Counted",
     "Excluded",
     "Hold",
     "IllegalTransition",
     "Incident",
     "IncidentMoved",
+    "JudgedUse",
     "JudgedWindow",
+    "Label",
     "Lease",
     "LeaseLost",
     "Overdue",
@@ -110,10 +128,12 @@ __all__ = [
     "Report",
     "Retraining",
     "RetrainingState",
+    "RunCalled",
     "State",
     "Store",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
     "UnknownIncident",
+    "Usage",
 ]

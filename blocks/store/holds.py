@@ -27,6 +27,22 @@ class Hold(BaseModel):
     since: datetime
 
 
+# Built once, as every guarded call asks it; a target that is null is nobody's.
+_AGAINST = (
+    holds.select()
+    .where(
+        holds.c.lifted_at.is_(None),
+        holds.c.workflow == sa.bindparam("workflow"),
+        sa.or_(
+            holds.c.kind == "stop-workflow",
+            (holds.c.kind == "quarantine-user") & (holds.c.target == sa.bindparam("user")),
+            (holds.c.kind == "quarantine-token") & (holds.c.target == sa.bindparam("token")),
+        ),
+    )
+    .order_by(holds.c.id)
+)
+
+
 def add_hold(db: Database, conn: Connection, hold: Hold) -> bool:
     """True when it is new; False when it stood already for this incident."""
     row = db.insert(holds).values(**hold.model_dump()).on_conflict_do_nothing()
@@ -41,12 +57,9 @@ class Holds:
 
     def against(self, workflow: str, user: str | None, token_id: str | None) -> list[Hold]:
         """What stands against a call of this workflow by this user with this token."""
-        against = [(holds.c.kind == "stop-workflow")]
-        if user is not None:
-            against.append((holds.c.kind == "quarantine-user") & (holds.c.target == user))
-        if token_id is not None:
-            against.append((holds.c.kind == "quarantine-token") & (holds.c.target == token_id))
-        return self._read(holds.c.workflow == workflow, sa.or_(*against))
+        with self._db.read() as conn:
+            found = conn.execute(_AGAINST, {"workflow": workflow, "user": user, "token": token_id})
+            return [Hold.model_validate(row._mapping) for row in found]
 
     def of_incident(self, incident_id: int) -> list[Hold]:
         return self._read(holds.c.incident_id == incident_id)

@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store import states
 from firebreak.blocks.store.database import Database, wrote
-from firebreak.blocks.store.errors import IncidentMoved, UnknownIncident
+from firebreak.blocks.store.detection_schema import labels
+from firebreak.blocks.store.errors import IllegalTransition, IncidentMoved, UnknownIncident
 from firebreak.blocks.store.schema import evidence, findings, fingerprints, holds, incidents, timeline
 from firebreak.blocks.store.states import CLOSED, State
 from firebreak.detectors.findings import ActorType, Finding, Severity
@@ -148,6 +149,28 @@ class Incidents:
         """Errors: IllegalTransition, UnknownIncident, IncidentMoved (its state is another than ``expected``)."""
         with self._db.write() as conn:
             move(conn, self._db.clock(), incident_id, to, by, expected, **columns)
+
+    def correct(self, incident_id: int, verdict: State, by: str) -> None:
+        """A person's other verdict on a closed incident. What the former one taught is forgotten.
+
+        Errors: IllegalTransition (it isn't closed, or no verdict is meant), UnknownIncident.
+        """
+        with self._db.write() as conn:
+            query = incidents.select().where(incidents.c.id == incident_id).with_for_update()
+            row = conn.execute(query).one_or_none()
+            if row is None:
+                raise UnknownIncident(f"there is no incident {incident_id}")
+            if row.state not in CLOSED or verdict not in CLOSED:
+                raise IllegalTransition(
+                    f"incident {incident_id} is {row.state}: only a closed one's verdict is corrected"
+                )
+            if row.state != verdict:
+                now = self._db.clock()
+                conn.execute(labels.delete().where(labels.c.incident_id == incident_id))
+                conn.execute(
+                    incidents.update().where(incidents.c.id == incident_id).values(state=verdict, updated_at=now)
+                )
+                add_entry(conn, now, incident_id, verdict, by, {"from": row.state, "corrected": True})
 
     def conclude(self, read: Incident, triage: dict[str, Any]) -> bool:
         """From open to triaged; False when it has become another trouble since it was ``read``: it stays open.

@@ -3,23 +3,29 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from firebreak.blocks.store.allowed import count_kept
+from firebreak.blocks.store.correlations import count_findings, save
 from firebreak.blocks.store.database import Database
 from firebreak.blocks.store.drift import JudgedWindow, Renewal, add_window, put_reference
-from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
+from firebreak.blocks.store.holds import Hold
 from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
 from firebreak.blocks.store.leases import require
 from firebreak.blocks.store.schema import accused, findings, fingerprints, incidents, set_aside, sources, token_users
 from firebreak.blocks.store.states import CLOSED, State
-from firebreak.detectors.containment import narrowest
+from firebreak.blocks.store.usage import JudgedUse, count, keep_judged, remember
+from firebreak.blocks.store.votes import cast_votes, vote_again
+from firebreak.blocks.store.watch import note_runs
+from firebreak.detectors.correlations import Changes
 from firebreak.detectors.findings import ActorType, Finding, Severity
+from firebreak.detectors.rule import Correlation
+from firebreak.detectors.usage.counter import UsageCounter
 
 RELATED = timedelta(minutes=10)  # the same actor's other trouble within this joins the incident
-SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
 KEPT_ASIDE = 10_000  # malformed lines kept per source; beyond it they are only counted
 KEPT_FINDINGS = 1_000  # stored per incident; beyond it they are only counted (critical ones are stored all the same)
 REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding, or another cause, sends back to triage
@@ -51,6 +57,13 @@ class Batch:
     lease: tuple[str, str] | None = None
     windows: list[JudgedWindow] = field(default_factory=list)
     reference: Renewal | None = None
+    allowed: dict[str, int] = field(default_factory=dict)  # findings kept back, by allow-list entry
+    usage: UsageCounter | None = None
+    judged_use: list[JudgedUse] = field(default_factory=list)
+    runs_logged: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # run -> workflow, its last record
+    runs_called: dict[str, str] = field(default_factory=dict)  # run -> workflow, of which the guard saw a call
+    over_findings: tuple[Correlation, ...] = ()  # the rule set's, which count what is stored here for the first time
+    correlations: Changes = field(default_factory=Changes)  # what the pass has counted over records
 
 
 @dataclass
@@ -70,30 +83,44 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
         db.order_reports(conn)
         if batch.lease:
             require(conn, now, *batch.lease)
-        for token_id, user in sorted(batch.token_users):
-            row = db.insert(token_users).values(token_id=token_id, user=user, last_seen_at=now)
-            conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_={"last_seen_at": now}))
-        for finding in batch.findings:
+        if pairs := [
+            {"token_id": token, "user": user, "last_seen_at": now} for token, user in sorted(batch.token_users)
+        ]:
+            row = db.insert(token_users)
+            seen = {"last_seen_at": row.excluded.last_seen_at}
+            conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_=seen), pairs)
+        new = [finding for finding in batch.findings if _take(db, conn, now, finding, seen_by, result)]
+        for finding in count_findings(db, conn, now, batch.over_findings, new):
             _take(db, conn, now, finding, seen_by, result)
+        save(db, conn, now, batch.correlations)
+        count_kept(db, conn, now, batch.allowed, seen_by)
         if batch.reference is not None:
             put_reference(conn, now, batch.reference)
         for window in batch.windows:
             if not add_window(db, conn, now, window):
                 told = window.dataset, window.first_record, window.last_record
                 logger.warning("dataset %s: window %s to %s was written before; it stays as it was", *told)
+        if batch.usage is not None:
+            count(db, conn, now, batch.usage)
+            remember(db, conn, now, batch.usage.uses)
+        keep_judged(conn, batch.judged_use)
+        note_runs(db, conn, now, batch.runs_logged, batch.runs_called)
         if batch.source is not None:
             _keep_position(db, conn, now, batch)
     return result
 
 
-def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str, result: Report) -> None:
+def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str, result: Report) -> bool:
+    """Store a finding with all that follows; False where it was there already."""
     known = conn.execute(sa.select(findings.c.seen_by).where(findings.c.key == finding.key)).scalar()
     if known is not None:
         if seen_by not in known:
             seen = {**known, seen_by: now.isoformat()}
             conn.execute(findings.update().where(findings.c.key == finding.key).values(seen_by=seen))
+        if hold := vote_again(db, conn, now, finding, seen_by):
+            result.contained.append(hold)
         result.repeated += 1
-        return
+        return False
     incident_id, count = _join(conn, now, finding, result) or (_open(db, conn, now, finding, result), 1)
     if finding.actor_type is not ActorType.DATASET:
         row = db.insert(accused).values(incident_id=incident_id, record_id=finding.record_id)
@@ -111,7 +138,9 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
             )
         )
     result.new += 1
-    _contain(db, conn, now, finding, incident_id, seen_by, result)
+    if hold := cast_votes(db, conn, now, finding, incident_id, seen_by):
+        result.contained.append(hold)
+    return True
 
 
 def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> tuple[int, int] | None:
@@ -216,44 +245,6 @@ def _point(conn: Connection, fingerprint: str, incident_id: int) -> None:
     """Reports are ordered, so delete-then-insert can't meet another writer."""
     conn.execute(fingerprints.delete().where(fingerprints.c.fingerprint == fingerprint))
     conn.execute(fingerprints.insert().values(fingerprint=fingerprint, incident_id=incident_id))
-
-
-def _contain(
-    db: Database,
-    conn: Connection,
-    now: datetime,
-    finding: Finding,
-    incident_id: int,
-    seen_by: str,
-    result: Report,
-) -> None:
-    users = 0
-    if finding.token_id:
-        users = conn.execute(
-            sa.select(sa.func.count())
-            .select_from(token_users)
-            .where(token_users.c.token_id == finding.token_id, token_users.c.last_seen_at >= now - SHARED_TOKEN)
-        ).scalar_one()
-    target = narrowest(finding, users)
-    if target is None:
-        return
-    kind = cast(HoldKind, f"quarantine-{target.actor_type}")
-    hold = Hold(
-        kind=kind,
-        target=target.actor,
-        workflow=target.workflow,
-        incident_id=incident_id,
-        reason=finding.rule,
-        since=now,
-    )
-    if add_hold(db, conn, hold):
-        add_entry(conn, now, incident_id, "quarantined", seen_by, {"kind": kind, "target": target.actor})
-        result.contained.append(hold)
-    conn.execute(
-        incidents.update()
-        .where(incidents.c.id == incident_id, incidents.c.contained_at.is_(None))
-        .values(contained_at=now)
-    )
 
 
 def _keep_position(db: Database, conn: Connection, now: datetime, batch: Batch) -> None:

@@ -261,5 +261,6 @@ policies = Table(
     Column("sha256", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("tokens", JSON),  # the token register as detectors need it, or null: none kept
+    Column("allow", JSON),  # the allow-list as detectors need it
     Column("put_at", UtcTime, nullable=False),
 )

@@ -7,8 +7,8 @@ Aim, on SQLite and PostgreSQL: each action applied once.
 
 import argparse
 
-from tests.flows.drills.databases import empty_stores
 from tests.flows.drills.crowd import crowd
+from tests.flows.drills.databases import empty_stores
 from tests.flows.drills.targets import serving
 
 RESPONDERS = 8

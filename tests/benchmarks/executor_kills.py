@@ -3,8 +3,8 @@
 Five actions on targets in processes of their own, four of which do again whatever they are asked again (a counter, a
 mailbox, tickets, the undoing of the counter); a plan that is taken back because its last step is refused; a plan with a
 step that no probe can tell. Killed at every step boundary, at random moments, and again and again; after each kill
-another process finishes, and ledger and incident are held against the targets' own counts. Aim: no effect twice, none missing, nothing said that isn't so. Wherever a store of PostgreSQL can
-be had, on that one too.
+another process finishes, and ledger and incident are held against the targets' own counts. Aim: no effect twice,
+none missing, nothing said that isn't so. Wherever a store of PostgreSQL can be had, on that one too.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """10,000 findings about 200 actors in a minute, written by four processes: `python -m tests.benchmarks.finding_flood`.
 
-Each finding is written in a transaction of its own, together with its incident and quarantine, on SQLite and PostgreSQL.
+Each finding is written in a transaction of its own, with its incident and quarantine, on SQLite and PostgreSQL.
 Beside it, on a new store, the same without any pause: how many a second the store takes at most. Aim: none lost,
 exactly 200 incidents, p95 of writing one under 20 ms.
 """

@@ -20,7 +20,7 @@ from firebreak.blocks.guard import (
 )
 from firebreak.blocks.interaction_log import LogUnwritable
 from firebreak.blocks.store import Batch, State, Store
-from firebreak.detectors.facts import TokenGrant
+from firebreak.detectors.facts import Facts, TokenGrant
 from firebreak.detectors.rules import load_rules
 from tests.blocks.guarding import ATTACK, WORKFLOW, Bench
 from tests.stores import finding
@@ -63,7 +63,8 @@ def test_an_ordinary_call_goes_through_and_is_logged_whole(bench: Bench) -> None
     assert bench.findings() == 0
 
 
-def test_an_attack_below_the_limit_goes_on_once_and_its_user_is_refused_from_then_on(bench: Bench) -> None:
+def test_a_suspects_attack_below_the_limit_goes_on_once_and_from_then_on_its_user_is_refused(bench: Bench) -> None:
+    bench.suspect("ada")
     bench.ask(ATTACK)
     found = bench.findings()
     (opened,) = bench.store.incidents.in_states(*State)
@@ -72,6 +73,26 @@ def test_an_attack_below_the_limit_goes_on_once_and_its_user_is_refused_from_the
         bench.ask()
     assert bench.findings() == found > 0
     bench.ask(user="grace")
+
+
+def test_what_stands_is_asked_each_time_and_what_rules_know_once_a_second(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, real = list[str](), Store.facts
+
+    def facts(store: Store) -> Facts:
+        asked.append("facts")
+        return real(store)
+
+    monkeypatch.setattr(Store, "facts", facts)
+    for _ in range(3):
+        bench.ask()
+    assert asked == ["facts"]
+    bench.store.registers.put_policy("tokens", [TokenGrant(token_id="other-key")])
+    bench.clock.forward(1)
+    bench.ask()
+    with pytest.raises(ActorQuarantined):
+        bench.ask()
 
 
 def test_what_the_guard_found_a_scan_of_its_log_only_repeats(bench: Bench) -> None:
@@ -185,8 +206,6 @@ def test_what_no_log_or_database_can_hold_is_replaced_before_anything_sees_it(be
     assert bench.ask(f"{ATTACK} \ud83d\0", answer="\udc00", user="ada\0", token_id="key\0") == f"{ATTACK} ?\ufffd"
     (record,) = bench.records()
     assert (record.prompt, record.response, record.user) == (f"{ATTACK} ?\ufffd", "?", "ada\ufffd")
-    with pytest.raises(ActorQuarantined):
-        bench.ask(user="ada\0")
 
 
 def test_a_report_the_store_chokes_on_fails_its_own_call_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

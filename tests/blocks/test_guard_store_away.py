@@ -73,12 +73,14 @@ def test_a_new_process_that_never_reached_the_store_follows_the_policy(tmp_path:
 
 def test_what_was_found_meanwhile_is_written_when_the_store_is_back(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    for user in ("ada", "grace"):
+        bench.suspect(user)
     bench.ask()
     with bench.away():
         bench.ask(ATTACK)
         bench.clock.forward(2)
         bench.ask(ATTACK, user="grace")
-    assert bench.findings() == 0
+    assert bench.findings() == 2  # what spoke against them before
     bench.clock.forward(10)
     bench.ask(user="linus")
     assert {incident.actor for incident in bench.store.incidents.in_states(*State)} == {"ada", "grace"}

@@ -7,11 +7,11 @@ import pytest
 from prefect.blocks.system import Secret
 from pydantic import SecretStr, ValidationError
 
-from firebreak.blocks.action import Action, ActionError
+from firebreak.blocks.action import Action, ActionError, LeftOut
 from firebreak.blocks.block_key import BlockKey
 from firebreak.blocks.revoke_token import RevokeToken
 from firebreak.blocks.store import Batch, Incident, Store
-from firebreak.blocks.store.ledger import Outcome, Row
+from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType
 from firebreak.flows.executor import execute
@@ -62,7 +62,7 @@ def opened(store: Store, actor: str = "support-key", actor_type: ActorType = Act
 
 def carry_out(store: Store, incident: Incident, block: Action, undo: bool = False) -> Row:
     step = block.plan(store, incident, {})
-    assert step is not None
+    assert isinstance(step, Step)
     step = step.model_copy(update={"approval": "auto"})
     with store.lease(f"incident:{incident.id}", "me") as lease:
         assert lease
@@ -113,8 +113,8 @@ def test_a_key_written_out_is_refused_and_not_repeated() -> None:
 
 def test_unknown_keys_and_users_are_left_out(store: Store) -> None:
     block = BlockKey(url="https://llm.example.com", master_key=SecretStr(MASTER), keys={"support-key": KEY})
-    assert block.plan(store, opened(store, "other-key"), {}) is None
-    assert block.plan(store, opened(store, "support-key", ActorType.USER), {}) is None
+    assert isinstance(block.plan(store, opened(store, "other-key"), {}), LeftOut)
+    assert isinstance(block.plan(store, opened(store, "support-key", ActorType.USER), {}), LeftOut)
 
 
 @pytest.mark.integration
@@ -157,7 +157,7 @@ class TestRevocation:
         self, store: Store, authority: tuple[Authority, RevokeToken]
     ) -> None:
         step = authority[1].plan(store, opened(store), {})
-        assert step is not None
+        assert isinstance(step, Step)
         assert step.approval == "one"
         assert not authority[1].reversible
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from firebreak.blocks.action import Action, ActionError
+from firebreak.blocks.action import Action, ActionError, LeftOut
 from firebreak.blocks.champion_action import ChampionAction
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
@@ -76,7 +76,7 @@ def undo(store: Store, incident: Incident, action: Action, row: Row) -> Row:
 
 def planned(store: Store, incident: Incident, action: Action, **parameters: Any) -> Step:
     step = action.plan(store, incident, parameters)
-    assert step
+    assert isinstance(step, Step)
     return step
 
 
@@ -91,7 +91,7 @@ def test_the_roll_back_is_planned_as_data_done_once_and_undone(
         row = run(store, incident, back, step)
         assert (row.state, row.attempts, row.former) == (Outcome.SUCCEEDED, 1, {"champion": "2"})
         assert registry.champion_number() == "1"
-    assert back.plan(store, incident, {}) is None  # nothing before version 1
+    assert back.plan(store, incident, {}) == LeftOut(why=f"model {registry.model} has no version to go back to")
     assert undo(store, incident, back, row).state is Outcome.SUCCEEDED
     assert registry.champion_number() == "2"
     assert store.ledger.row(row.digest).state is Outcome.UNDONE
@@ -236,14 +236,16 @@ def test_an_incident_of_another_models_dataset_moves_nothing(
     blocks = {"tickets": MonitoredDataset(registry=registry)}
     monkeypatch.setattr(ChampionAction, "dataset", lambda _, name: blocks[name])
     of_ours = action(registry=registry)
-    assert of_ours.plan(store, incident, {"version": 3, "expected": 2})
+    assert isinstance(of_ours.plan(store, incident, {"version": 3, "expected": 2}), Step)
     for its in (
         None,
         registry.model_copy(update={"model": "another"}),
         registry.model_copy(update={"tracking_uri": SecretStr("http://127.0.0.1:9")}),
     ):
         blocks["tickets"] = MonitoredDataset(registry=its)
-        assert of_ours.plan(store, incident, {"version": 3, "expected": 2}) is None
+        left = of_ours.plan(store, incident, {"version": 3, "expected": 2})
+        assert isinstance(left, LeftOut)
+        assert "dataset tickets is not about model" in left.why
 
 
 def test_while_another_moves_the_champion_nobody_else_does(
@@ -267,7 +269,7 @@ def test_a_promotion_waits_for_a_person_unless_the_policy_says_auto(
     assert (step.parameters, step.approval) == ({"from": "2", "to": "3"}, "auto")
     for odd in ("none", True, None):
         assert planned(store, incident, promote, version=3, approval=odd).approval == "one"
-    assert promote.plan(store, incident, {}) is None
+    assert promote.plan(store, incident, {}) == LeftOut(why="no version to promote was named")
     second = incident_of(store, "another-dataset")
     row = run(store, second, promote, step)
     assert (row.state, registry.champion_number()) == (Outcome.SUCCEEDED, "3")

@@ -170,3 +170,13 @@ def test_the_client_does_not_retry_and_is_made_once(serve: Callable[[Answer], Mo
     failure(endpoint)
     assert calls == ["/v1/chat/completions"]
     assert endpoint.client() is endpoint.client()
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_an_error_names_the_status_it_had(serve: Callable[[Answer], ModelEndpoint], status: int) -> None:
+    with pytest.raises(EndpointError) as failed:
+        serve(answering(status, b"{}")).complete("system", "text")
+    assert failed.value.status == status
+    with pytest.raises(EndpointNonsense) as nonsense:
+        serve(answering(200, b"{}")).complete("system", "text")
+    assert nonsense.value.status is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firebreak.blocks.action import ActionError
+from firebreak.blocks.action import ActionError, LeftOut
 from firebreak.blocks.interaction_log import InteractionLog
 from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.parquet import frame_of_parquet
@@ -65,7 +65,7 @@ def run(store: Store, incident: Incident, action: OnTheBench, *steps: Step) -> l
 
 def planned(store: Store, incident: Incident, action: OnTheBench, **parameters: Any) -> Step:
     step = action.plan(store, incident, {"dataset": DATASET, "reason": "promoted", **parameters})
-    assert step
+    assert isinstance(step, Step)
     return step
 
 
@@ -138,4 +138,5 @@ def test_too_few_rows_are_refused_and_a_fixed_reference_is_not_planned(
         action.apply(store, incident, step)
     assert action.block.spec
     action.block.spec.write_text(SPEC.replace("last-approved", "fixed"))
-    assert action.plan(store, incident, {"dataset": DATASET}) is None
+    left = action.plan(store, incident, {"dataset": DATASET})
+    assert left == LeftOut(why="the reference of dataset tickets is fixed (its spec says so)")

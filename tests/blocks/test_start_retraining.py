@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import Field, SecretStr
 
-from firebreak.blocks.action import ActionError
+from firebreak.blocks.action import ActionError, LeftOut
 from firebreak.blocks.model_registry import ModelRegistry
 from firebreak.blocks.monitored_dataset import MonitoredDataset
 from firebreak.blocks.start_retraining import StartRetraining
@@ -52,7 +52,7 @@ def drifted(store: Store, record: str, dataset: str = "tickets", actor_type: Act
 
 def planned(store: Store, action: Quiet, incident: Incident) -> Step:
     step = action.plan(store, incident, {})
-    assert step
+    assert isinstance(step, Step)
     return step
 
 
@@ -72,10 +72,11 @@ def test_it_asks_once_and_signals_after_the_store_knows(store: Store, action: Qu
 
 
 def test_nothing_is_planned_for_users_or_without_a_section_in_the_policy(store: Store, action: Quiet) -> None:
-    assert action.plan(store, drifted(store, "w1", "ada", ActorType.USER), {}) is None
+    of_a_user = drifted(store, "w1", "ada", ActorType.USER)
+    assert action.plan(store, of_a_user, {}) == LeftOut(why="the incident is about a user, not a dataset")
     store.registers.put_policy("version: 1\nplaybooks: []\n")
     incident = drifted(store, "w2")
-    assert action.plan(store, incident, {}) is None
+    assert action.plan(store, incident, {}) == LeftOut(why="the policy has no section retraining")
     step = Step(action="start-retraining", target="tickets", parameters={"dataset": "tickets", "round": 0}, title="x")
     with pytest.raises(ActionError, match="the policy has no retraining section any more"):
         action.apply(store, incident, step)
@@ -83,7 +84,8 @@ def test_nothing_is_planned_for_users_or_without_a_section_in_the_policy(store: 
 
 def test_nothing_is_planned_for_a_dataset_without_a_registry(store: Store, action: Quiet) -> None:
     action.block = MonitoredDataset()
-    assert action.plan(store, drifted(store, "w1"), {}) is None
+    left = action.plan(store, drifted(store, "w1"), {})
+    assert left == LeftOut(why="the block monitored-dataset/tickets names no model registry")
 
 
 def ask(store: Store, action: Quiet, record: str) -> int:

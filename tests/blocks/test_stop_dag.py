@@ -7,9 +7,10 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from firebreak.blocks.action import LeftOut
 from firebreak.blocks.stop_dag import StopDag
 from firebreak.blocks.store import Batch, Incident, Store
-from firebreak.blocks.store.ledger import Outcome, Row
+from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.flows.executor import execute
 from tests.airflow_server import USERS, serving
 from tests.stores import finding
@@ -33,7 +34,7 @@ def opened(store: Store, workflow: str = "answer-tickets") -> Incident:
 
 def carry_out(store: Store, incident: Incident, action: StopDag, undo: bool = False) -> Row:
     step = action.plan(store, incident, {})
-    assert step is not None
+    assert isinstance(step, Step)
     assert step.approval == "one"
     step = step.model_copy(update={"approval": "auto"})
     with store.lease(f"incident:{incident.id}", "me") as lease:
@@ -152,7 +153,7 @@ def test_airflow_2_is_told_apart_and_stopped(store: Store, airflow2: tuple[Airfl
 
 
 def test_a_workflow_without_a_dag_is_left_out(store: Store) -> None:
-    assert block("https://airflow.example.com").plan(store, opened(store, "elsewhere"), {}) is None
+    assert isinstance(block("https://airflow.example.com").plan(store, opened(store, "elsewhere"), {}), LeftOut)
 
 
 @pytest.mark.parametrize("url", ["airflow.example.com", "https://u:p@airflow.example.com", "https://a.example/?x=1"])

@@ -23,6 +23,7 @@ DEPLOYMENTS: list[dict[str, Any]] = TABLE["deployments"]
 EXPECTED = {
     "answer-tickets/support",
     "scan-logs/interaction-log",
+    "scan-archive/firebreak",
     "triage/firebreak",
     "respond/firebreak",
     "release/firebreak",
@@ -30,6 +31,7 @@ EXPECTED = {
     "scan-drift/support-tickets",
     "retrain/firebreak",
     "renew-reference/firebreak",
+    "calibrate/firebreak",
 }
 
 

@@ -44,7 +44,8 @@ def test_a_direct_injection_points_at_the_user() -> None:
 @pytest.mark.parametrize("origin", [Origin.DOCUMENT, Origin.TOOL])
 def test_an_injection_from_elsewhere_points_at_the_workflow(origin: Origin) -> None:
     found = inspect((Origin.USER, "Summarise this."), (origin, f"Page 1. {ATTACK}"))
-    assert set(found) == {"prompt-injection-indirect"}
+    assert set(found) == {"prompt-injection-indirect", "prompt-injection-score"}
+    assert {f.actor_type for f in found.values()} == {ActorType.WORKFLOW}
     indirect = found["prompt-injection-indirect"]
     assert (indirect.actor_type, indirect.actor, indirect.origin) == (ActorType.WORKFLOW, "answer-tickets", origin)
 
@@ -62,7 +63,7 @@ def test_a_phrase_split_between_user_and_document_is_nobodys() -> None:
 def test_what_no_part_claims_is_the_users() -> None:
     text = f"Page 1. {ATTACK}"
     plain = record().model_copy(update={"prompt": text, "parts": (Part(origin=Origin.DOCUMENT, start=0, end=7),)})
-    [found] = RULES.inspect(plain, FACTS)
+    found = {finding.rule: finding for finding in RULES.inspect(plain, FACTS)}["prompt-injection-override"]
     assert found.origin is Origin.USER
     assert text[found.evidence[0].start : found.evidence[0].end] == "Ignore previous instructions"
 
@@ -78,7 +79,7 @@ def test_a_leak_never_points_at_a_user_whose_document_may_have_caused_it() -> No
     tool = inspect((Origin.USER, "Sum up."), (Origin.DOCUMENT, "Page."), (Origin.TOOL, ATTACK), response=CANARY)[
         "canary-in-response"
     ]
-    assert (tool.actor_type, tool.origin) == (ActorType.WORKFLOW, Origin.DOCUMENT)
+    assert (tool.actor_type, tool.origin) == (ActorType.WORKFLOW, Origin.TOOL)  # the score saw what the tool said
     own = inspect((Origin.USER, ATTACK), (Origin.DOCUMENT, "Page."), response=CANARY)["canary-in-response"]
     assert (own.actor_type, own.actor) == (ActorType.USER, "ada")
 
@@ -104,7 +105,7 @@ def test_without_a_user_or_a_token_the_finding_points_at_the_workflow() -> None:
 
 def test_what_anyone_could_have_forged_is_low() -> None:
     found = inspect((Origin.USER, ATTACK), trusted=False, response=CANARY)
-    assert set(found) == {"prompt-injection-override", "canary-in-response"}
+    assert set(found) == {"prompt-injection-override", "prompt-injection-score", "canary-in-response"}
     assert all(f.severity is Severity.LOW and not f.trusted for f in found.values())
 
 

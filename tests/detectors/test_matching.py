@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firebreak.detectors.facts import Facts
-from firebreak.detectors.matching import regex
+from firebreak.detectors.patterns import regex
 from firebreak.detectors.records import Origin, Record, join_parts
 from firebreak.detectors.rules import SHIPPED, load_rules
 from tests.detectors.rulebook import rules_for
@@ -109,7 +109,9 @@ def test_other_values(selection: Any, fields: dict[str, Any], expected: bool) ->
 )
 def test_conditions(condition: str, texts: set[str]) -> None:
     parts = {name: {"prompt|contains": digit} for name, digit in (("one", "1"), ("two", "2"), ("three", "3"))}
-    rules = rules_for({**parts, "condition": condition})
+    named = {name: part for name, part in parts.items() if name in condition or (name[0] + "*") in condition}
+    named = parts if "them" in condition else named
+    rules = rules_for({**named, "condition": condition})
     everything = ("", "1", "2", "3", "12", "13", "23", "123")
     assert {text for text in everything if rules.inspect(record(prompt=text), Facts())} == texts
 
@@ -145,7 +147,7 @@ def test_a_megabyte_is_inspected_in_bounded_time(piece: str) -> None:
         record(prompt=prompt, parts=parts, response=text), Facts(canaries={"answer-tickets": ("fb-1",)})
     )
     assert time.process_time() - begun < 3
-    assert {finding.rule for finding in found} == {"prompt-injection-indirect"}
+    assert {finding.rule for finding in found} - {"prompt-injection-score"} == {"prompt-injection-indirect"}
 
 
 def test_the_phrases_cannot_stall_a_search() -> None:

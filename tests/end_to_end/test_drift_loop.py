@@ -68,6 +68,8 @@ def again(play: Play) -> None:
 def promoting(play: Play) -> None:
     """The retraining, its approval cancelled and asked anew, its promotion without its action, and at last with it."""
     scenario = play.scenario
+    retrainings = scenario.store.retrainings
+    until(lambda: retrainings.of_incident(scenario.incident_id), 120, "the request for a retraining", every=0.2)
     play.breaks("retrain", "the end of the retraining", patience=15)
     (asked,) = scenario.store.retrainings.of_incident(scenario.incident_id)
     assert (asked.state, asked.attempts) == (RetrainingState.REQUESTED, 0)  # asked for, and no run has taken it

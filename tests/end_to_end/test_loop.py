@@ -69,8 +69,11 @@ def approving(play: Play) -> None:
     until(lambda: scenario.incident.state is State.NEEDS_PERSON, 60, "the cancelled request is settled", every=0.2)
     (asked,) = scenario.store.approvals.of_incident(scenario.incident_id)
     assert asked.decision is Decision.CANCELLED
-    assert [row.state for row in scenario.store.ledger.rows(scenario.incident_id) if row.approval != "auto"] == [
-        Outcome.REFUSED
+    rows = [row for row in scenario.store.ledger.rows(scenario.incident_id) if row.approval != "auto"]
+    # The quarantine that the store forgot was asked for as well.
+    assert [(row.action, row.state) for row in rows] == [
+        ("quarantine-actor", Outcome.REFUSED),
+        ("stop-workflow", Outcome.REFUSED),
     ]
 
 

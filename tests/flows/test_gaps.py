@@ -241,7 +241,7 @@ def test_a_quarantine_that_vanished_is_asserted_again(store: Store, runs: Runs) 
     for state in (IncidentState.RESPONDING, IncidentState.CONTAINED):
         store.incidents.move(incident_id, state, "test")
     step = QuarantineActor().plan(store, store.incidents.get(incident_id), {})
-    assert step
+    assert isinstance(step, Step)
     (row,) = store.ledger.enter(incident_id, [step])
     with store.lease(f"incident:{incident_id}", "test") as lease:
         assert lease

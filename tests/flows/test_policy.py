@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from firebreak.blocks.store import Batch, Store
 from firebreak.detectors.findings import ActorType, Severity
 from firebreak.detectors.records import Origin
-from firebreak.flows.policy import PolicyError, parse_policy, read_policy
+from firebreak.flows.policy import PolicyError, expired, parse_policy, read_policy
 from tests.stores import finding
 
 SHIPPED = Path(__file__).parents[2] / "deployments" / "policy.yml"
@@ -63,6 +64,39 @@ BASE = "version: 1\nplaybooks:\n  - name: a\n    description: b\n"
 def test_a_broken_policy_is_refused_with_file_key_and_what_is_allowed(text: str, says: str) -> None:
     with pytest.raises(PolicyError, match=says):
         parse_policy(text, "p.yml")
+
+
+ALLOW = """version: 1
+playbooks: []
+allow:
+  - {rule: "prompt-injection-*", workflow: w, user: ada, reason: our own tests, until: 2026-12-31}
+"""
+
+
+def test_the_allow_list_is_read_and_its_days_are_looked_at() -> None:
+    policy = parse_policy(ALLOW, "p.yml")
+    (entry,) = policy.allow
+    assert entry.name == "prompt-injection-* in w for user ada"
+    assert expired(policy, date(2026, 1, 1), "p.yml") == expired(policy, date(2026, 12, 31), "p.yml") == []
+    assert expired(policy, date(2027, 1, 1), "p.yml") == [
+        "allow-list: prompt-injection-* in w for user ada ended on 2026-12-31: it keeps nothing back any more"
+    ]
+    with pytest.raises(PolicyError, match=r"p.yml: allow: prompt-injection-\* in w .* too far; at most a year"):
+        expired(policy, date(2025, 12, 29), "p.yml")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "says"),
+    [
+        (", until: 2026-12-31", "", r"allow\[0\].until: Field required"),
+        (" reason: our own tests,", "", r"allow\[0\].reason: Field required"),
+        (" user: ada,", "", r"allow\[0\]: .*for a user, a token_id or both"),
+        ("until", "untill", "unknown key; allowed here: rule, workflow, user, token_id, contains, reason, until"),
+    ],
+)
+def test_an_entry_of_the_allow_list_that_says_too_little_is_refused(was: str, now: str, says: str) -> None:
+    with pytest.raises(PolicyError, match=says):
+        parse_policy(ALLOW.replace(was, now), "p.yml")
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.quarantine_actor import QuarantineActor
 from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.store import Batch, Incident, State, Store
-from firebreak.blocks.store.ledger import Outcome
+from firebreak.blocks.store.ledger import Outcome, Step
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType, Evidence, Finding, Severity
 from firebreak.detectors.records import Origin, Record
@@ -63,7 +63,7 @@ def test_triage_takes_the_gravest_first_and_plans_what_the_policy_says(store: St
     assert first.updated_at < second.updated_at
     assert first.triage
     assert first.triage["playbook"] == "hold-the-actor"
-    assert [s["action"] for s in first.triage["steps"]] == ["quarantine-actor", "notify-team"]
+    assert [s["action"] for s in first.triage["steps"]] == ["notify-team", "quarantine-actor"]
     assert second.triage
     assert second.triage["steps"] == []
     (exhibit,) = store.incidents.evidence(high)
@@ -111,17 +111,54 @@ def test_an_automatic_plan_is_carried_out_verified_and_released(store: Store) ->
     assert respond(incident_id) == f"incident {incident_id}: contained"
     assert [row.state for row in store.ledger.rows(incident_id)] == [Outcome.SUCCEEDED, Outcome.SUCCEEDED]
     assert respond(incident_id) == f"incident {incident_id}: contained"
-    assert [row.attempts for row in store.ledger.rows(incident_id)] == [0, 1]
+    assert [row.attempts for row in store.ledger.rows(incident_id)] == [1, 0]
     release(incident_id, "false-positive", "ada", "it was a quotation")
     assert store.incidents.get(incident_id).state is State.FALSE_POSITIVE
     assert store.holds.all() == []
-    assert "already" in release(incident_id, "resolved", "ada", "again")
+    assert "already" in release(incident_id, "false-positive", "ada", "again")
     undone = [(row.action, row.state) for row in store.ledger.rows(incident_id)]
     assert undone == [
-        ("quarantine-actor", Outcome.UNDONE),
         ("notify-team", Outcome.SUCCEEDED),
+        ("quarantine-actor", Outcome.UNDONE),
         ("quarantine-actor", Outcome.SUCCEEDED),
     ]
+
+
+def test_what_is_not_corroborated_is_told_at_once_and_held_only_by_a_person(store: Store) -> None:
+    incident_id = opened(store, finding("r1", votes=("patterns",)))
+    triage()
+    planned = (store.incidents.get(incident_id).triage or {})["steps"]
+    assert [(s["action"], s["approval"]) for s in planned] == [("notify-team", "auto"), ("quarantine-actor", "one")]
+    assert store.holds.all() == []
+    report = store.report(Batch(findings=[finding("r2", votes=("score",))]), "scan-logs")
+    assert [hold.target for hold in report.contained] == ["mallory"]
+    step = QuarantineActor().plan(store, store.incidents.get(incident_id), {})
+    assert isinstance(step, Step)
+    assert step.approval == "auto"
+
+
+def test_a_release_before_anybody_decided_plans_no_quarantine(store: Store) -> None:
+    incident_id = opened(store, finding("r1", votes=("patterns",)))
+    release(incident_id, "false-positive", "ada", "a quotation")
+    assert store.ledger.rows(incident_id) == []
+    assert store.incidents.get(incident_id).state is State.FALSE_POSITIVE
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"actor_type": ActorType.WORKFLOW, "actor": "answer-tickets"}, "no user or token is to blame"),
+        ({"trusted": False}, "the line could have been forged"),
+        ({"origin": Origin.DOCUMENT}, "nothing says that the words are the user's own"),
+    ],
+)
+def test_a_step_left_out_says_why_on_the_timeline_and_the_page(store: Store, about: dict[str, Any], why: str) -> None:
+    incident_id = opened(store, finding("r1", kind="unauthorised-use", **about))
+    triage()
+    (entry,) = [e for e in store.incidents.timeline(incident_id) if e.entry == "step-left-out"]
+    assert entry.detail["action"] == "quarantine-actor"
+    assert why in entry.detail["why"]
+    assert "step-left-out quarantine-actor" in page(store, incident_id).replace("\\", "")
 
 
 def test_a_quarantine_no_plan_took_over_is_released_too(store: Store) -> None:
@@ -147,7 +184,7 @@ def test_a_plan_changed_behind_triage_is_not_carried_out(store: Store) -> None:
     incident_id = opened(store, finding("r1"))
     triage()
     changed = dict(store.incidents.get(incident_id).triage or {})
-    changed["steps"] = [{**changed["steps"][0], "target": "ada"}]
+    changed["steps"] = [{**changed["steps"][1], "target": "ada"}]
     store.incidents.set(incident_id, triage=changed)
     with pytest.raises(Exception, match="isn't the one triage made"):
         respond(incident_id)

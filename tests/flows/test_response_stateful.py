@@ -15,7 +15,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from firebreak.blocks.action import Action, ActionError, Probe
 from firebreak.blocks.store import Batch, Incident, Lease, LeaseLost, PlanChanged, State, Store
@@ -257,7 +264,9 @@ class Response(RuleBasedStateMachine):
     @precondition(lambda self: self.among(State.AWAITING_APPROVAL))
     @rule(
         which=incidents,
-        decisions=st.lists(st.sampled_from(["approve", "refuse", Decision.EXPIRED, Decision.CANCELLED]), min_size=1, max_size=3),
+        decisions=st.lists(
+            st.sampled_from(["approve", "refuse", Decision.EXPIRED, Decision.CANCELLED]), min_size=1, max_size=3
+        ),
         source=st.integers(0, 3),
     )
     def answer(self, which: int, decisions: list[Any], source: int) -> None:
@@ -273,7 +282,9 @@ class Response(RuleBasedStateMachine):
                 self.store.approvals.answer(number, plan, given, waiting, "none")
 
     @precondition(lambda self: self.among(*RELEASABLE))
-    @rule(which=incidents, verdict=st.sampled_from([State.RESOLVED, State.FALSE_POSITIVE]), mood=moods, trouble=troubles)
+    @rule(
+        which=incidents, verdict=st.sampled_from([State.RESOLVED, State.FALSE_POSITIVE]), mood=moods, trouble=troubles
+    )
     def release(self, which: int, verdict: State, mood: str, trouble: Trouble) -> None:
         self.world.mood = mood
 
@@ -313,9 +324,7 @@ class Response(RuleBasedStateMachine):
         found = self.among(*states)
         return found[which % len(found)]
 
-    def in_a_process(
-        self, number: int, trouble: Trouble, work: Callable[[Store, Incident, Lease], None]
-    ) -> None:
+    def in_a_process(self, number: int, trouble: Trouble, work: Callable[[Store, Incident, Lease], None]) -> None:
         """A new process at work on an incident, if nobody is, into the middle of whose work the trouble comes."""
         self.world.settle()
         store, mortal = Store(self.url, self.clock), Mortal(connect(self.url), self.clock)

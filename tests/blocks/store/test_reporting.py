@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from firebreak.blocks.store import Aside, Batch, LeaseLost, State, Store
 from firebreak.blocks.store.database import connect
 from firebreak.blocks.store.schema import set_aside
-from firebreak.detectors.findings import ActorType, Severity
+from firebreak.detectors.findings import ActorType, Finding, Severity
 from firebreak.detectors.records import Origin
 from tests.stores import Clock, finding
 
@@ -111,6 +111,68 @@ def test_containment_is_written_with_the_finding_and_hits_the_narrowest_actor(st
 def test_nothing_is_held_for_what_anyone_could_have_caused(store: Store, harmless: object) -> None:
     report = store.report(Batch(findings=[harmless]), "scan-logs")  # type: ignore[list-item]
     assert (report.new, report.contained, store.holds.all()) == (1, [], [])
+
+
+def test_one_vote_however_often_holds_nobody_and_a_second_kind_does(store: Store) -> None:
+    for record in ("r1", "r2", "r3"):
+        report = store.report(Batch(findings=[finding(record, votes=("patterns",))]), "scan-logs")
+        assert report.contained == []
+    (incident,) = store.incidents.in_states()
+    assert (incident.contained_at, store.holds.all()) == (None, [])
+    score = finding("r4", rule="prompt-injection-score", severity=Severity.MEDIUM, votes=("score",))
+    (hold,) = store.report(Batch(findings=[score]), "guard").contained
+    assert (hold.kind, hold.target, hold.incident_id) == ("quarantine-user", "mallory", incident.id)
+    (entry,) = [e for e in store.incidents.timeline(incident.id) if e.entry == "quarantined"]
+    assert entry.detail["votes"] == "patterns + score"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        finding("r2", votes=("score",), actor="eve"),
+        finding("r2", votes=("score",), kind="prompt-leak"),
+        finding("r2", votes=("score",), workflow="write-reports"),
+        finding("r2", votes=("score",), origin=Origin.DOCUMENT),
+        finding("r2", votes=("score",), trusted=False),
+        finding("r2", votes=("score",), severity=Severity.LOW),
+    ],
+)
+def test_a_vote_about_something_else_or_that_anyone_could_cause_does_not_count(store: Store, other: Finding) -> None:
+    store.report(Batch(findings=[finding("r1", votes=("patterns",)), other]), "scan-logs")
+    assert store.holds.all() == []
+
+
+def test_a_certain_vote_needs_no_other(store: Store) -> None:
+    assert len(store.report(Batch(findings=[finding("r1", votes=("certain",))]), "guard").contained) == 1
+
+
+def test_votes_of_another_incident_are_not_counted(store: Store) -> None:
+    first = store.report(Batch(findings=[finding("r1", votes=("patterns",))]), "guard").opened[0][0]
+    store.incidents.move(first, State.FALSE_POSITIVE, "test")
+    assert store.report(Batch(findings=[finding("r2", votes=("score",))]), "guard").contained == []
+
+
+def test_a_vote_that_a_stored_finding_lacked_counts_when_it_is_seen_again(store: Store) -> None:
+    store.report(Batch(findings=[finding("r1", votes=("patterns",))]), "guard")
+    again = finding("r1", votes=("patterns", "model"))
+    report = store.report(Batch(findings=[again]), "scan-logs")
+    assert (report.new, report.repeated, [h.target for h in report.contained]) == (0, 1, ["mallory"])
+    (sighting,) = store.incidents.sightings(store.incidents.in_states()[0].id)
+    assert sighting.finding.votes == ("model", "patterns")
+
+
+def test_a_vote_after_the_incident_was_closed_holds_nobody(store: Store) -> None:
+    incident_id = store.report(Batch(findings=[finding("r1", votes=("patterns",))]), "guard").opened[0][0]
+    store.incidents.move(incident_id, State.FALSE_POSITIVE, "test")
+    report = store.report(Batch(findings=[finding("r1", votes=("patterns", "model"))]), "scan-logs")
+    assert (report.repeated, report.contained, store.holds.all()) == (1, [], [])
+
+
+def test_votes_count_beyond_the_findings_that_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firebreak.blocks.store.reporting.KEPT_FINDINGS", 2)
+    many = [finding(str(n), votes=("patterns",)) for n in range(5)]
+    store.report(Batch(findings=many), "scan-logs")
+    assert len(store.report(Batch(findings=[finding("s", votes=("score",))]), "scan-logs").contained) == 1
 
 
 def test_a_token_shared_by_two_users_is_not_held_until_a_day_has_passed(store: Store, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Many findings at once, written by several processes, each finding in a transaction of its own as the guard does it."""
+"""Many findings at once by several processes, each finding in a transaction of its own as the guard does it."""
 
 import math
 import random

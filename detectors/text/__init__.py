@@ -1,0 +1,1 @@
+"""Text as it would read if nothing in it were hidden."""
