@@ -6,7 +6,8 @@ from typing import Any
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL
 
-from firebreak.blocks.store import Report, Store
+from firebreak.blocks.store import Incident, Report, Store
+from firebreak.detectors.findings import Severity
 
 
 class Event(StrEnum):
@@ -41,7 +42,20 @@ def send(event: Event, incident_id: int, **payload: Any) -> None:
 
 
 def signal_opened(store: Store, report: Report) -> None:
-    """Wake `triage` for what a report opened: one wake-up outstanding per severity, however many incidents."""
+    """Wake `triage` for what a report opened."""
     for incident_id, severity in report.opened:
-        if store.health.wake(f"{Event.INCIDENT_OPENED}/{severity}"):
-            send(Event.INCIDENT_OPENED, incident_id, severity=severity.value)
+        _wake(store, Event.INCIDENT_OPENED, incident_id, severity)
+
+
+def signal_triaged(store: Store, incident: Incident) -> None:
+    """Wake `respond` for an incident that has a plan."""
+    _wake(store, Event.INCIDENT_TRIAGED, incident.id, incident.severity)
+
+
+def _wake(store: Store, event: Event, incident_id: int, severity: Severity) -> None:
+    """However many incidents, two wake-ups outstanding at most, one for critical ones; none while a run drains the
+    store, as that one takes whatever comes.
+    """
+    how = "critical" if severity is Severity.CRITICAL else "other"
+    if not store.health.at_work(event) and store.health.wake(f"{event}/{how}"):
+        send(event, incident_id, severity=severity.value)

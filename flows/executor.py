@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from firebreak.blocks.action import Action, ActionError, Probe
 from firebreak.blocks.store import Incident, Lease, LeaseLost, PlanChanged, Store, StoreUnavailable
+from firebreak.blocks.store.automation import Limits
 from firebreak.blocks.store.ledger import SETTLED, OnFailure, Outcome, Row, Step
 
 Loader = Callable[[str], Action]
@@ -34,6 +35,7 @@ def execute(
     load: Loader,
     lease: Lease,
     on_failure: Mapping[str, OnFailure] = MappingProxyType({}),
+    limits: Limits | None = None,
 ) -> Result:
     """Run ``rows`` in order until one needs a decision or fails (unless ``on_failure`` of its action is go-on).
 
@@ -50,7 +52,9 @@ def execute(
             continue
         if row.state is Outcome.PLANNED and row.approval != "auto":
             return Result(waiting=row)
-        row = carry_out(store, incident, row, load, lease)
+        row = carry_out(store, incident, row, load, lease, limits)
+        if row.state is Outcome.PLANNED:
+            return Result(waiting=row)  # its budget is spent, or automation is halted
         if row.state is not Outcome.SUCCEEDED and on_failure.get(row.action) != "go-on":
             return Result(failed=row)
     return Result()
@@ -96,8 +100,13 @@ def undo_of(row: Row) -> Step:
     return row.step.model_copy(update={"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto"})
 
 
-def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: Lease) -> Row:
-    """One row: look, do it if it isn't done, look again, say what was seen. Errors: as `execute`."""
+def carry_out(
+    store: Store, incident: Incident, row: Row, load: Loader, lease: Lease, limits: Limits | None = None
+) -> Row:
+    """One row: look, do it if it isn't done, look again, say what was seen. Still planned: a person must be asked.
+
+    Errors: as `execute`.
+    """
     if row.step.digest(incident.id) != row.digest:
         raise _changed(row)
     lease.check()
@@ -117,6 +126,8 @@ def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: L
         store.ledger.settle(lease, row, Outcome.UNKNOWN, before.seen, note)
     elif row.state is Outcome.UNKNOWN and not action.repeatable and store.now - row.updated_at < LATE:
         return row  # it may still come, and would then be there twice
+    elif limits and _needs_leave(row) and store.automation.allow(lease, row, limits):
+        return store.ledger.row(row.digest)
     else:
         _apply(action, store, incident, row, lease)
     return store.ledger.row(row.digest)
@@ -125,6 +136,11 @@ def carry_out(store: Store, incident: Incident, row: Row, load: Loader, lease: L
 def _undo_tried(store: Store, row: Row) -> bool:
     """A run ended while it undid this step: whether the effect is still there, only a probe can tell."""
     return row.state is Outcome.SUCCEEDED and store.ledger.undo_tried(row.digest)
+
+
+def _needs_leave(row: Row) -> bool:
+    """Nobody was asked. Taking something back is never held up, and a step begun is counted already."""
+    return row.state is Outcome.PLANNED and row.approval == "auto" and not row.undo_of
 
 
 def _changed(row: Row) -> PlanChanged:

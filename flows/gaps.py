@@ -8,18 +8,21 @@ from uuid import uuid4
 
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from firebreak.blocks.events import signal_opened
+from firebreak.blocks.events import Event, signal_opened
 from firebreak.blocks.overdue import report_overdue
 from firebreak.blocks.store import Incident, Lease, State, Store
 from firebreak.blocks.store.approvals import Asked, Decision
 from firebreak.blocks.store.incidents import Entry
 from firebreak.blocks.store.ledger import Outcome, Row
+from firebreak.detectors.findings import Severity
+from firebreak.flows.asking import due
 from firebreak.flows.policy import load_policy
 from firebreak.flows.runs import ENDED, Runs
 from firebreak.flows.shared import DOCUMENT, load_action
 
 UNTRIAGED = timedelta(seconds=15)  # an open incident nobody took
 UNANSWERED = timedelta(seconds=20)  # a triaged incident nobody responds to
+SLOW = timedelta(minutes=2)  # one that a living run will come to, unless it is stuck; not for a critical one
 STUCK_PENDING = timedelta(seconds=60)  # a worker that takes a run starts it sooner than this
 SILENT_RUNNING = timedelta(seconds=120)  # four heartbeats of 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY)
 STUCK_SCAN = timedelta(seconds=30)  # a scan that was started this long ago has beaten, or is dead
@@ -32,10 +35,11 @@ _HELD = (State.CONTAINED, State.AWAITING_APPROVAL, State.RESPONDING, State.NEEDS
 
 def wake_triage(store: Store, runs: Runs) -> list[str]:
     """Open incidents that no signal brought to triage."""
+    patience = SLOW if store.health.at_work(Event.INCIDENT_OPENED) else UNTRIAGED
     waiting = [
         i
         for i in store.incidents.in_states(State.OPEN)
-        if store.now - i.updated_at > UNTRIAGED and not store.holder(_lease(i))
+        if store.now - i.updated_at > _patience(i, patience, UNTRIAGED) and not store.holder(_lease(i))
     ]
     # Not under the topic that `triage` answers: this one only limits how often a run is started.
     if waiting and store.health.wake("reconcile/triage"):
@@ -46,12 +50,14 @@ def wake_triage(store: Store, runs: Runs) -> list[str]:
 def restart_responses(store: Store, runs: Runs) -> list[str]:
     """Triaged incidents without a responder, and responders that died."""
     done = []
-    for incident in store.incidents.in_states(State.TRIAGED, State.RESPONDING):
-        if not (incident.triage or {}).get("steps") or store.holder(_lease(incident)):
-            continue
-        if incident.state is State.TRIAGED and store.now - incident.updated_at < UNANSWERED:
-            continue
-        done += _respond_again(store, runs, incident, "no living run works on it")
+    patience = SLOW if store.health.at_work(Event.INCIDENT_TRIAGED) else UNANSWERED
+    waiting = [i for i in due(store) if store.now - i.updated_at >= _patience(i, patience, UNANSWERED)]
+    free = [i for i in waiting if not store.holder(_lease(i))]
+    if free and store.health.wake("reconcile/respond"):
+        done += _respond_again(store, runs, free[0], "no living run works on it")  # it takes the others as well
+    for incident in store.incidents.in_states(State.RESPONDING):
+        if not store.holder(_lease(incident)):
+            done += _respond_again(store, runs, incident, "no living run works on it")
     return done
 
 
@@ -204,6 +210,10 @@ def close_quiet(store: Store, runs: Runs) -> list[str]:
             store.incidents.move(incident.id, State.RESOLVED, "reconcile")
             done.append(f"incident {incident.id}: watched only and quiet: closed")
     return done
+
+
+def _patience(incident: Incident, one: timedelta, critical: timedelta) -> timedelta:
+    return critical if incident.severity is Severity.CRITICAL else one
 
 
 def _lease(incident: Incident) -> str:

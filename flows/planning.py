@@ -9,6 +9,11 @@ from firebreak.blocks.store.ledger import Outcome, Row, Step, plan_digest
 from firebreak.flows.executor import Result, failed_before
 
 
+def planned(incident: Incident) -> list[Step]:
+    """The plan that triage made, or what a spent budget has made of it since."""
+    return [Step(**step) for step in (incident.triage or {})["steps"]]
+
+
 def rows_of(store: Store, incident: Incident, steps: Sequence[Step]) -> tuple[str, list[Row]]:
     """The plan's digest and ledger rows. Errors: PlanChanged when the rows aren't what triage planned."""
     rows = store.ledger.enter(incident.id, steps)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.approvals import Identity
+from firebreak.blocks.store.automation import Breaker, Budget, Limits
 from firebreak.blocks.store.ledger import Approval, OnFailure
 from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
@@ -103,7 +104,13 @@ class Policy(_Strict):
     tokens: tuple[TokenGrant, ...] | None = Field(default=None, description="the token register; absent: none is kept")
     allow: tuple[Allow, ...] = Field(default=(), description="findings that are known and expected, each until a day")
     retraining: RetrainingRules | None = Field(default=None, description="how new models are made; absent: not at all")
+    budgets: dict[str, Budget] = Field(default={}, description="how often an action may run without asking")
+    breaker: Breaker = Breaker()
     playbooks: tuple[Playbook, ...]
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.budgets, self.breaker)
 
     def playbook_for(self, incident: Incident) -> Playbook:
         """The first that matches. Without one, the incident is only watched."""
@@ -169,6 +176,8 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     """The field names allowed where the last part of ``loc`` stands."""
     models: dict[str, type[BaseModel]] = {
         "approval": ApprovalRules,
+        "budgets": Budget,
+        "breaker": Breaker,
         "escalate": Escalation,
         "tokens": TokenGrant,
         "allow": Allow,
@@ -179,4 +188,4 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "steps": PlaybookStep,
     }
     names = [part for part in loc[:-1] if isinstance(part, str)]
-    return list((models.get(names[-1], Policy) if names else Policy).model_fields)
+    return list(next((models[name] for name in reversed(names) if name in models), Policy).model_fields)

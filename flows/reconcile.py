@@ -12,6 +12,7 @@ from firebreak.blocks.store import Store
 from firebreak.flows import gaps
 from firebreak.flows.allow_page import tell_allowed
 from firebreak.flows.approval_notices import remind
+from firebreak.flows.automation_gaps import watch_automation
 from firebreak.flows.monitoring_gaps import tell_monitoring_gaps
 from firebreak.flows.retraining_gaps import restart_retrainings
 from firebreak.flows.runs import Runs
@@ -30,6 +31,7 @@ ONCE: tuple[Gap, ...] = (
     tell_monitoring_gaps,
 )
 OFTEN: tuple[Gap, ...] = (
+    watch_automation,
     gaps.wake_triage,
     gaps.restart_responses,
     gaps.settle_approvals,

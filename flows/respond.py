@@ -1,6 +1,6 @@
 """respond: freeze the evidence, contain, ask a person where the plan says so, act, verify, and say what is known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,9 +14,11 @@ from firebreak.blocks.store.approvers import Verdict
 from firebreak.blocks.store.ledger import Outcome, Row, Step, strictest
 from firebreak.flows import approval
 from firebreak.flows.approval_standing import approver_key, standing
+from firebreak.flows.asking import TO_ASK, due, hand_over, will_ask
+from firebreak.flows.draining import drain
 from firebreak.flows.executor import Result, execute, failed_before, take_back
 from firebreak.flows.incident_page import publish
-from firebreak.flows.planning import rows_of, settle_incident
+from firebreak.flows.planning import planned, rows_of, settle_incident
 from firebreak.flows.policy import load_policy
 from firebreak.flows.shared import load_action, open_store, run_id
 
@@ -42,7 +44,8 @@ def freeze_evidence(store: Store, incident: Incident) -> str:
 @task(task_run_name="carry out", retries=2, retry_delay_seconds=3, cache_policy=NO_CACHE)
 def carry_out(store: Store, incident: Incident, rows: Sequence[Row], lease: Lease) -> Result:
     """What may run now. A step that failed is tried again by the task's retries; an unknown one never."""
-    result = execute(store, incident, rows, load_action, lease, (incident.triage or {}).get("on_failure", {}))
+    on_failure, limits = (incident.triage or {}).get("on_failure", {}), load_policy(store).limits
+    result = execute(store, incident, rows, load_action, lease, on_failure, limits)
     if result.failed and result.failed.state is Outcome.FAILED:
         raise StepFailed(result.failed)
     return result
@@ -96,35 +99,43 @@ def _say(store: Store, asked: Asked, source: str) -> None:
         send(Event.APPROVAL_GIVEN, asked.incident_id, plan_digest=asked.plan_digest, needed=asked.needed)
 
 
-@flow(name="respond", persist_result=True)
-def respond(incident_id: int) -> str:
-    """Carry out one incident's plan. May be started twice, killed and resumed anywhere: the ledger knows.
+def respond_to(
+    store: Store, incident_id: int, run: str | None, asks_later: Callable[[int], bool] = lambda _: False
+) -> str:
+    """Carry out one incident's plan; how it stands then, in words. ``run``: this run, where it may ask a person.
 
-    Errors: PlanChanged (what would run isn't what was planned; the incident needs a person).
+    Without it another run will ask, or this one later (TO_ASK), with all done that may be done before.
+    Errors: PlanChanged.
     """
-    logger, store = get_run_logger(), open_store()
-    with store.lease(f"incident:{incident_id}", f"respond/{run_id()}/{uuid4()}", LEASE_WAIT) as lease:
+    logger = get_run_logger()
+    with store.lease(f"incident:{incident_id}", f"respond/{run_id()}/{uuid4()}", LEASE_WAIT if run else 0) as lease:
         incident = store.incidents.get(incident_id)
         if lease is None:
             return f"incident {incident_id}: {store.holder(f'incident:{incident_id}')} has it"
         if incident.closed or incident.triage is None or incident.state in (State.OPEN, State.NEEDS_PERSON):
             return f"incident {incident_id} is {incident.state}: nothing to do"
-        if store.incidents.attempt(incident_id, run_id()) > RUNS:
+        if run is None and incident.state is not State.TRIAGED:
+            return f"incident {incident_id} is {incident.state}: another run has taken it"
+        if store.incidents.attempt(incident_id, run) > RUNS:
             store.incidents.move(incident_id, State.NEEDS_PERSON, "respond")
             return f"incident {incident_id}: {RUNS} runs did not finish it, it needs a person"
         if incident.state is not State.AWAITING_APPROVAL:
             store.incidents.move(incident_id, State.RESPONDING, "respond")
         freeze_evidence(store, incident)
-        steps = [Step(**step) for step in incident.triage["steps"]]
         on_failure = incident.triage.get("on_failure", {})
         try:
-            digest, rows = rows_of(store, incident, steps)
+            digest, rows = rows_of(store, incident, planned(incident))
             if failed := failed_before(store, incident_id, digest):
                 raise StepFailed(failed)  # a run died while it took this plan back
             result = carry_out(store, incident, rows, lease)
             while result.waiting:
+                incident = store.incidents.get(incident_id)  # a budget that is spent has made its plan a stricter one
+                digest, rows = rows_of(store, incident, planned(incident))
                 logger.info("%s waits for approval; plan digest %s", result.waiting.title, digest)
-                decide(store, store.incidents.get(incident_id), store.ledger.enter(incident_id, steps), digest)
+                if run is None:
+                    mine = asks_later(incident_id) and will_ask(store, incident)
+                    return TO_ASK if mine else hand_over(store, incident)
+                decide(store, incident, rows, digest)
                 result = carry_out(store, incident, rows, lease)
         except PlanChanged as changed:
             store.incidents.note(incident_id, "plan-changed", "respond", why=str(changed)[:500])
@@ -141,3 +152,39 @@ def respond(incident_id: int) -> str:
         if state is State.CONTAINED:
             send(Event.INCIDENT_CONTAINED, incident_id)
         return f"incident {incident_id}: {state}"
+
+
+@flow(name="respond", persist_result=True)
+def respond(incident_id: int) -> str:
+    """Carry out one incident's plan. May be started twice, killed and resumed anywhere: the ledger knows.
+
+    Woken for one that was just triaged, it takes whatever else waits as well; where a person must decide about another
+    one, that gets a run of its own. Errors: PlanChanged (what would run isn't what was planned; it needs a person).
+    """
+    store = open_store()
+    if store.incidents.get(incident_id).state is not State.TRIAGED:
+        return respond_to(store, incident_id, run_id())
+    told, busy, failed = dict[int, str](), set[int](), dict[int, Exception]()
+
+    def asks_itself(number: int) -> bool:
+        return number == incident_id and busy == {number} and all(one.id == number for one in due(store))
+
+    def take(found: Incident) -> bool:
+        busy.add(found.id)
+        try:
+            told[found.id] = respond_to(store, found.id, None, asks_itself)
+        except Exception as error:
+            get_run_logger().exception("incident %s: its plan came to no end, others go on", found.id)
+            failed[found.id] = error
+        busy.discard(found.id)
+        return found.id not in failed and store.incidents.get(found.id).updated_at != found.updated_at
+
+    def more_comes() -> bool:
+        return told.get(incident_id) != TO_ASK and store.health.at_work(Event.INCIDENT_OPENED)
+
+    drain(store, Event.INCIDENT_TRIAGED, lambda: due(store), take, more_comes)
+    if incident_id in failed:
+        raise failed[incident_id]
+    if told.get(incident_id, TO_ASK) == TO_ASK:
+        return respond_to(store, incident_id, run_id())
+    return told[incident_id]

@@ -7,9 +7,10 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from firebreak.blocks.action import LeftOut
-from firebreak.blocks.events import Event, send
+from firebreak.blocks.events import Event, signal_triaged
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.ledger import Step, plan_digest, strictest
+from firebreak.flows.draining import MANY, drain
 from firebreak.flows.enrichment import context_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.policy import Playbook, Policy, load_policy
@@ -69,8 +70,9 @@ def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
         return False
     publish(store, incident.id)
     if steps:
-        send(Event.INCIDENT_TRIAGED, incident.id, severity=incident.severity.value)
-    if summary := summarise(store, incident):  # last, so that a slow model delays nothing
+        signal_triaged(store, incident)
+    in_a_storm = len(store.incidents.in_states(State.OPEN)) > MANY  # nobody waits for a model then
+    if not in_a_storm and (summary := summarise(store, incident)):  # last, so that a slow model delays nothing
         store.incidents.set(incident.id, triage={**conclusion, "model_summary": summary})
         publish(store, incident.id)
     return True
@@ -78,31 +80,32 @@ def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
 
 @flow(name="triage")
 def triage(again: int | None = None) -> str:
-    """Drain the store's open incidents, gravest first. One failing incident never holds up the others.
+    """Drain the store's open incidents, gravest first. One failing or slow incident never holds up the others.
 
     ``again``: the number of an incident that needs a person, to be triaged once more (its cause being mended).
     """
     logger, store = get_run_logger(), open_store()
     if again is not None:
         store.incidents.move(again, State.OPEN, "a person")
-    store.health.awake(Event.INCIDENT_OPENED)
-    policy = load_policy(store)
-    owner, seen, done = f"triage/{uuid4()}", set[int](), 0
-    while incident := next((i for i in store.incidents.in_states(State.OPEN) if i.id not in seen), None):
-        seen.add(incident.id)
-        with store.lease(f"incident:{incident.id}", owner) as lease:
-            incident = store.incidents.get(incident.id)
+    policy, owner, done = load_policy(store), f"triage/{uuid4()}", set[int]()
+
+    def take(found: Incident) -> bool:
+        with store.lease(f"incident:{found.id}", owner) as lease:
+            incident = store.incidents.get(found.id)
             if lease is None or incident.state is not State.OPEN:
-                continue
+                return incident.state is not State.OPEN
             if store.incidents.attempt(incident.id, None) > TRIES:
                 store.incidents.move(incident.id, State.NEEDS_PERSON, "triage")
                 logger.error("incident %s failed in triage %s times: it needs a person", incident.id, TRIES)
-                continue
+                return True
             try:
-                if triage_one(store, incident, policy):
-                    done += 1
-                else:
-                    seen.discard(incident.id)  # once more, as what it is now
+                if triage_one(store, incident, policy):  # else it is another trouble by now, and taken as that
+                    done.add(incident.id)
             except Exception:
                 logger.exception("incident %s: triage failed, others go on; `reconcile` tries again", incident.id)
-    return f"{done} triaged, {len(seen) - done} left to others or to the next run"
+                return False
+        return True
+
+    drain(store, Event.INCIDENT_OPENED, lambda: store.incidents.in_states(State.OPEN), take)
+    left = len(store.incidents.in_states(State.OPEN))
+    return f"{len(done)} triaged, {left} left to others or to the next run"

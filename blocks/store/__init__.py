@@ -12,6 +12,7 @@ from firebreak.blocks.store import leases, reporting
 from firebreak.blocks.store.allowed import Allowed
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.approvers import Approvers
+from firebreak.blocks.store.automation import Automation
 from firebreak.blocks.store.correlations import Correlations
 from firebreak.blocks.store.database import Database, connect, utc_now
 from firebreak.blocks.store.drift import Drift, JudgedWindow, Reference, ReferenceTooLarge, ReferenceVersion, Renewal
@@ -62,6 +63,7 @@ class Store:
         self.allowed = Allowed(self._db)
         self.usage = Usage(self._db)
         self.correlations = Correlations(self._db)
+        self.automation = Automation(self._db)
 
     @property
     def now(self) -> datetime:

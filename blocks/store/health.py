@@ -9,6 +9,7 @@ from firebreak.blocks.store.database import Database, wrote
 from firebreak.blocks.store.schema import beats, wakeups
 
 STALE_WAKEUP = timedelta(seconds=30)  # a wake-up nobody answered in this time is sent again
+AT_WORK = timedelta(seconds=10)  # a drain that hasn't said so for this long is dead
 MISSED = 3  # intervals without a heartbeat before a flow counts as overdue
 
 
@@ -45,6 +46,20 @@ class Health:
         """Answer a topic's wake-ups: the next report signals again."""
         with self._db.write() as conn:
             conn.execute(wakeups.delete().where(wakeups.c.topic.startswith(topic, autoescape=True)))
+
+    def working(self, topic: str) -> None:
+        """A run takes whatever comes about this topic, for the next 10 s: nobody need be woken."""
+        now = self._db.clock()
+        row = self._db.insert(wakeups).values(topic=f"{topic}/at-work", since=now)
+        with self._db.write() as conn:
+            conn.execute(row.on_conflict_do_update(index_elements=["topic"], set_={"since": now}))
+
+    def at_work(self, topic: str) -> bool:
+        """Whether a run is taking whatever comes about this topic."""
+        query = sa.select(wakeups.c.since).where(wakeups.c.topic == f"{topic}/at-work")
+        with self._db.read() as conn:
+            since = conn.execute(query).scalar()
+        return since is not None and self._db.clock() - since < AT_WORK
 
     def beat(self, name: str, interval_seconds: int, run_id: str | None = None) -> None:
         """The flow ``name`` is alive; it beats at least every ``interval_seconds``."""

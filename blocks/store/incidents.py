@@ -14,7 +14,7 @@ from firebreak.blocks.store import states
 from firebreak.blocks.store.database import Database, wrote
 from firebreak.blocks.store.detection_schema import labels
 from firebreak.blocks.store.errors import IllegalTransition, IncidentMoved, UnknownIncident
-from firebreak.blocks.store.schema import evidence, findings, fingerprints, holds, incidents, timeline
+from firebreak.blocks.store.schema import evidence, findings, holds, incidents, timeline
 from firebreak.blocks.store.states import CLOSED, State
 from firebreak.detectors.findings import ActorType, Finding, Severity
 
@@ -117,7 +117,6 @@ def move(
         columns["closed_at"] = at
         left = holds.c.incident_id == incident_id, holds.c.lifted_at.is_(None), holds.c.kind.startswith("quarantine-")
         conn.execute(holds.update().where(*left).values(lifted_at=at, lifted_by=by))  # nobody could lift them later
-        conn.execute(fingerprints.delete().where(fingerprints.c.incident_id == incident_id))
     conn.execute(incidents.update().where(incidents.c.id == incident_id).values(state=to, updated_at=at, **columns))
     return before, to
 

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +13,22 @@ from firebreak.blocks.store.correlations import count_findings, save
 from firebreak.blocks.store.database import Database
 from firebreak.blocks.store.drift import JudgedWindow, Renewal, add_window, put_reference
 from firebreak.blocks.store.holds import Hold
-from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
+from firebreak.blocks.store.incidents import Incident, add_entry, move
 from firebreak.blocks.store.leases import require
-from firebreak.blocks.store.schema import accused, findings, fingerprints, incidents, set_aside, sources, token_users
-from firebreak.blocks.store.states import CLOSED, State
+from firebreak.blocks.store.relations import (
+    ANSWERED,
+    FALSE_ALARM,
+    called_harmless,
+    point,
+    pointed,
+    related,
+    reopen,
+    reopens,
+    suppress,
+    tie,
+)
+from firebreak.blocks.store.schema import accused, findings, incidents, set_aside, sources, token_users
+from firebreak.blocks.store.states import State
 from firebreak.blocks.store.usage import JudgedUse, count, keep_judged, remember
 from firebreak.blocks.store.votes import cast_votes, vote_again
 from firebreak.blocks.store.watch import note_runs
@@ -25,11 +37,9 @@ from firebreak.detectors.findings import ActorType, Finding, Severity
 from firebreak.detectors.rule import Correlation
 from firebreak.detectors.usage.counter import UsageCounter
 
-RELATED = timedelta(minutes=10)  # the same actor's other trouble within this joins the incident
 KEPT_ASIDE = 10_000  # malformed lines kept per source; beyond it they are only counted
 KEPT_FINDINGS = 1_000  # stored per incident; beyond it they are only counted (critical ones are stored all the same)
-REOPENS = (State.TRIAGED, State.CONTAINED)  # states that a graver finding, or another cause, sends back to triage
-HEARS_CAUSES = (State.OPEN, *REOPENS, State.NEEDS_PERSON)  # elsewhere an answer is under way
+HEARS_CAUSES = (State.OPEN, *ANSWERED, State.NEEDS_PERSON)  # elsewhere an answer is under way
 UNCLEAR = (None, "unclear")  # causes that any other one replaces, and that replace none
 
 logger = logging.getLogger("firebreak.store")
@@ -72,6 +82,7 @@ class Report:
 
     new: int = 0
     repeated: int = 0
+    suppressed: int = 0  # about records that a person has called harmless
     opened: list[tuple[int, Severity]] = field(default_factory=list)
     contained: list[Hold] = field(default_factory=list)
 
@@ -89,9 +100,9 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
             row = db.insert(token_users)
             seen = {"last_seen_at": row.excluded.last_seen_at}
             conn.execute(row.on_conflict_do_update(index_elements=["token_id", "user"], set_=seen), pairs)
-        new = [finding for finding in batch.findings if _take(db, conn, now, finding, seen_by, result)]
+        new = [finding for finding in batch.findings if write_finding(db, conn, now, finding, seen_by, result)]
         for finding in count_findings(db, conn, now, batch.over_findings, new):
-            _take(db, conn, now, finding, seen_by, result)
+            write_finding(db, conn, now, finding, seen_by, result)
         save(db, conn, now, batch.correlations)
         count_kept(db, conn, now, batch.allowed, seen_by)
         if batch.reference is not None:
@@ -110,8 +121,13 @@ def report(db: Database, batch: Batch, seen_by: str) -> Report:
     return result
 
 
-def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str, result: Report) -> bool:
-    """Store a finding with all that follows; False where it was there already."""
+def write_finding(
+    db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str, result: Report
+) -> bool:
+    """Store a finding with all that follows; False where it was there already, or a person has called it harmless.
+
+    Part of a transaction that has ordered itself among the reports.
+    """
     known = conn.execute(sa.select(findings.c.seen_by).where(findings.c.key == finding.key)).scalar()
     if known is not None:
         if seen_by not in known:
@@ -121,7 +137,14 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
             result.contained.append(hold)
         result.repeated += 1
         return False
-    incident_id, count = _join(conn, now, finding, result) or (_open(db, conn, now, finding, result), 1)
+    former = pointed(conn, finding)
+    if former and called_harmless(conn, former, finding):
+        suppress(db, conn, now, former.id, FALSE_ALARM)
+        result.suppressed += 1
+        return False
+    joined = _join(conn, now, finding, former, result)
+    incident_id, count = joined or (_open(conn, now, finding, former, result), 1)
+    tie(db, conn, now, finding, incident_id)
     if finding.actor_type is not ActorType.DATASET:
         row = db.insert(accused).values(incident_id=incident_id, record_id=finding.record_id)
         conn.execute(row.on_conflict_do_nothing())
@@ -143,14 +166,21 @@ def _take(db: Database, conn: Connection, now: datetime, finding: Finding, seen_
     return True
 
 
-def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> tuple[int, int] | None:
-    """The open incident this finding belongs to, updated, and its findings; None when it needs one of its own."""
-    same = _same(conn, finding)
-    incident = same or _related(conn, now, finding)
+def _join(
+    conn: Connection, now: datetime, finding: Finding, former: Incident | None, result: Report
+) -> tuple[int, int] | None:
+    """The incident this finding belongs to, updated, and its findings; None when it needs one of its own."""
+    incident, own = former, True  # own: what comes after this finding with its fingerprint follows it
+    if former is None or former.closed:
+        if former and reopens(former, finding, now):
+            incident = reopen(conn, now, former, finding)
+            result.opened.append((incident.id, finding.severity))
+        else:
+            incident, own = related(conn, now, finding) or (None, False)
     if incident is None:
         return None
     graver = finding.severity.rank > incident.severity.rank
-    if graver and incident.state not in (State.OPEN, *REOPENS):
+    if graver and incident.state not in (State.OPEN, *ANSWERED):
         return None  # a graver trouble is never swallowed by an answer already under way
     columns: dict[str, Any] = {"findings": incidents.c.findings + 1, "last_seen_at": now}
     columns["atlas"] = sorted({*incident.atlas, *finding.atlas})
@@ -170,8 +200,8 @@ def _join(conn: Connection, now: datetime, finding: Finding, result: Report) -> 
         result.opened.append((incident.id, finding.severity))
     changed = incidents.update().where(incidents.c.id == incident.id).values(**columns)
     count: int = conn.execute(changed.returning(incidents.c.findings)).scalar_one()
-    if same is None:
-        _point(conn, finding.fingerprint, incident.id)
+    if own and incident is not former:
+        point(conn, finding.fingerprint, incident.id)
     return incident.id, count
 
 
@@ -182,37 +212,11 @@ def _other_cause(incident: Incident, finding: Finding) -> bool:
     """
     if finding.cause in UNCLEAR or incident.state not in HEARS_CAUSES:
         return False
-    answered = (incident.triage or {}).get("cause", incident.cause) if incident.state in REOPENS else incident.cause
+    answered = (incident.triage or {}).get("cause", incident.cause) if incident.state in ANSWERED else incident.cause
     return bool(finding.cause != answered)
 
 
-def _same(conn: Connection, finding: Finding) -> Incident | None:
-    query = incidents.select().join(fingerprints, fingerprints.c.incident_id == incidents.c.id)
-    same = fingerprints.c.fingerprint == finding.fingerprint, incidents.c.state.not_in(CLOSED)
-    row = conn.execute(query.where(*same).with_for_update(of=incidents)).one_or_none()
-    return read_incident(row) if row else None
-
-
-def _related(conn: Connection, now: datetime, finding: Finding) -> Incident | None:
-    """The same actor's trouble of another kind, close in time, that nobody has answered yet."""
-    row = conn.execute(
-        incidents.select()
-        .where(
-            incidents.c.workflow == finding.workflow,
-            incidents.c.actor_type == finding.actor_type,
-            incidents.c.actor == finding.actor,
-            incidents.c.state.in_([State.OPEN, *REOPENS]),
-            incidents.c.last_seen_at >= now - RELATED,
-        )
-        .order_by(incidents.c.severity.desc(), incidents.c.id)
-        .limit(1)
-        .with_for_update()
-    ).one_or_none()
-    return read_incident(row) if row else None
-
-
-def _open(db: Database, conn: Connection, now: datetime, finding: Finding, result: Report) -> int:
-    outgrown = _same(conn, finding)
+def _open(conn: Connection, now: datetime, finding: Finding, former: Incident | None, result: Report) -> int:
     incident_id: int = conn.execute(
         incidents.insert()
         .values(
@@ -227,7 +231,7 @@ def _open(db: Database, conn: Connection, now: datetime, finding: Finding, resul
             atlas=sorted(finding.atlas),
             owasp=sorted(finding.owasp),
             findings=1,
-            related_to=outgrown.id if outgrown else None,
+            related_to=former.id if former else None,
             opened_at=now,
             last_seen_at=now,
             updated_at=now,
@@ -236,15 +240,9 @@ def _open(db: Database, conn: Connection, now: datetime, finding: Finding, resul
         .returning(incidents.c.id)
     ).scalar_one()
     add_entry(conn, now, incident_id, State.OPEN, "firebreak", {"rule": finding.rule})
-    _point(conn, finding.fingerprint, incident_id)
+    point(conn, finding.fingerprint, incident_id)
     result.opened.append((incident_id, finding.severity))
     return incident_id
-
-
-def _point(conn: Connection, fingerprint: str, incident_id: int) -> None:
-    """Reports are ordered, so delete-then-insert can't meet another writer."""
-    conn.execute(fingerprints.delete().where(fingerprints.c.fingerprint == fingerprint))
-    conn.execute(fingerprints.insert().values(fingerprint=fingerprint, incident_id=incident_id))
 
 
 def _keep_position(db: Database, conn: Connection, now: datetime, batch: Batch) -> None:

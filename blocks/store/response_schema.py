@@ -1,8 +1,19 @@
-"""The incident store's tables about responding: approvers, answers to requests for approval, notices about them."""
+"""The incident store's tables about responding: approvers, answers and notices of requests for approval, storms."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
-from firebreak.blocks.store.schema import Id, UtcTime, metadata
+from firebreak.blocks.store.schema import Id, UtcTime, incident_column, metadata
 
 
 def approval_column() -> Column[int]:
@@ -58,4 +69,38 @@ notices = Table(  # reminders and escalations; written before the message is sen
     Column("state", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
     UniqueConstraint("approval_id", "kind"),
+)
+
+ties = Table(  # the flow runs and tokens that an incident's findings were about
+    "ties",
+    metadata,
+    Column("tie", Text, nullable=False),  # run:<id>, token:<id>
+    incident_column(),
+    Column("last_seen_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("tie", "incident_id"),
+    Index("ix_ties_incident", "incident_id"),
+)
+
+suppressed = Table(  # what was counted and not kept
+    "suppressed",
+    metadata,
+    incident_column(),
+    Column("why", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("incident_id", "why"),
+)
+
+automatic = Table(  # every action that nobody was asked about: what budgets and breaker count
+    "automatic",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    incident_column(),
+    Column("action", Text, nullable=False),
+    Column("digest", Text),  # the ledger's row; null: written by detectors, in the finding's transaction
+    Column("attempt", Integer, nullable=False),  # of that row: undone and done again, it counts again
+    Column("at", UtcTime, nullable=False),
+    UniqueConstraint("digest", "attempt"),
+    Index("ix_automatic_at", "at", "action"),
+    Index("ix_automatic_incident", "incident_id"),
 )

@@ -61,7 +61,7 @@ incidents = Table(
     Column("owasp", JSON, nullable=False),
     Column("cause", Text),  # of drift: model, population, data, unclear
     Column("findings", Integer, nullable=False),  # distinct findings joined
-    Column("related_to", Id),  # the incident of the same trouble that this one outgrew
+    Column("related_to", Id),  # the same trouble's incident before this one
     Column("opened_at", UtcTime, nullable=False),
     Column("last_seen_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
@@ -74,7 +74,7 @@ incidents = Table(
     Index("ix_incidents_actor", "workflow", "actor_type", "actor"),
 )
 
-fingerprints = Table(  # a row only while the incident is not closed
+fingerprints = Table(  # the newest incident of each
     "fingerprints",
     metadata,
     Column("fingerprint", Text, primary_key=True),

@@ -25,12 +25,13 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.OPEN: frozenset({State.TRIAGED}) | _ENDS,
     # back to open: a graver finding joined, so it is triaged again
     State.TRIAGED: frozenset({State.OPEN, State.RESPONDING}) | _ENDS,
-    State.RESPONDING: frozenset({State.AWAITING_APPROVAL, State.CONTAINED}) | _ENDS,
+    # back to triaged: what runs by itself has run, and others are being asked about before it
+    State.RESPONDING: frozenset({State.AWAITING_APPROVAL, State.CONTAINED, State.TRIAGED}) | _ENDS,
     State.AWAITING_APPROVAL: frozenset({State.RESPONDING}) | _ENDS,
     # back to triaged: a retraining ended, and its promotion is the new plan
     State.CONTAINED: frozenset({State.OPEN, State.TRIAGED, State.RESPONDING}) | _ENDS,
     State.NEEDS_PERSON: frozenset({State.OPEN, State.RESPONDING}) | CLOSED,
-    State.RESOLVED: frozenset(),
+    State.RESOLVED: frozenset({State.OPEN}),  # it goes on: the same trouble again, soon after
     State.FALSE_POSITIVE: frozenset(),
 }
 

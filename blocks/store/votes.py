@@ -1,6 +1,6 @@
 """Who has said what against an actor, by incident; enough votes quarantine the actor in the same transaction."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -10,12 +10,12 @@ from firebreak.blocks.store.database import Database
 from firebreak.blocks.store.detection_schema import votes
 from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
 from firebreak.blocks.store.incidents import add_entry
-from firebreak.blocks.store.schema import findings, incidents, token_users
+from firebreak.blocks.store.relations import users_of
+from firebreak.blocks.store.response_schema import automatic
+from firebreak.blocks.store.schema import findings, incidents
 from firebreak.blocks.store.states import CLOSED
 from firebreak.detectors.containment import counts, narrowest
 from firebreak.detectors.findings import ActorType, Finding, Severity
-
-SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
 
 
 def cast_votes(
@@ -37,7 +37,8 @@ def cast_votes(
             )
         )
     given = _given(conn, incident_id, finding.fingerprint)
-    target = narrowest(finding, _users(conn, now, finding), given)
+    users = users_of(conn, now, finding.actor) if finding.actor_type is ActorType.TOKEN else 0
+    target = narrowest(finding, users, given)
     if target is None:
         return None
     hold = Hold(
@@ -52,6 +53,8 @@ def cast_votes(
     if new:
         detail = {"kind": hold.kind, "target": hold.target, "votes": " + ".join(sorted(given))}
         add_entry(conn, now, incident_id, "quarantined", seen_by, detail)
+        counted = {"incident_id": incident_id, "action": "quarantine-actor", "digest": None, "attempt": 0, "at": now}
+        conn.execute(automatic.insert().values(**counted))
     conn.execute(
         incidents.update()
         .where(incidents.c.id == incident_id, incidents.c.contained_at.is_(None))
@@ -80,11 +83,3 @@ def _given(conn: Connection, incident_id: int, fingerprint: str) -> dict[str, Se
         votes.c.incident_id == incident_id, votes.c.fingerprint == fingerprint
     )
     return {vote: list(Severity)[rank] for vote, rank in conn.execute(query)}
-
-
-def _users(conn: Connection, now: datetime, finding: Finding) -> int:
-    if finding.actor_type is not ActorType.TOKEN:
-        return 0
-    query = sa.select(sa.func.count()).select_from(token_users)
-    recent = token_users.c.token_id == finding.actor, token_users.c.last_seen_at >= now - SHARED_TOKEN
-    return int(conn.execute(query.where(*recent)).scalar_one())

@@ -1,4 +1,4 @@
-"""Response: approvers, answers and notices of requests for approval; who decided, on each row of the ledger."""
+"""Response: approvers, answers and notices of requests for approval; who decided, on each row of the ledger; storms."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +16,7 @@ def _id() -> "sa.Column[int]":
 
 def upgrade() -> None:
     approvals()
+    storms()
 
 
 def approvals() -> None:
@@ -75,3 +76,38 @@ def approvals() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("approval_id", "kind"),
     )
+
+
+def storms() -> None:
+    op.create_table(
+        "ties",
+        sa.Column("tie", sa.Text(), nullable=False),
+        sa.Column("incident_id", _INTEGER, nullable=False),
+        sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tie", "incident_id"),
+    )
+    op.create_index("ix_ties_incident", "ties", ["incident_id"])
+    op.create_table(
+        "suppressed",
+        sa.Column("incident_id", _INTEGER, nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("incident_id", "why"),
+    )
+    op.create_table(
+        "automatic",
+        _id(),
+        sa.Column("incident_id", _INTEGER, nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest", "attempt"),
+    )
+    op.create_index("ix_automatic_at", "automatic", ["at", "action"])
+    op.create_index("ix_automatic_incident", "automatic", ["incident_id"])
