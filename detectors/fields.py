@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from firebreak.detectors import canaries, tokens
 from firebreak.detectors.facts import Facts
 from firebreak.detectors.injection import derived as injection
+from firebreak.detectors.injection.features import signs
+from firebreak.detectors.injection.glance import may_score
 from firebreak.detectors.leaks import credentials, in_response, personal
 from firebreak.detectors.records import Origin, Record
 from firebreak.detectors.usage.window import USAGE_FIELDS
@@ -37,8 +39,9 @@ class Span:
 class Derived:
     """A field computed from the record and the facts.
 
-    ``signs`` are RE2 patterns: where none matches any text of the record, ``value`` is one that no rule minds
-    (None, False, 0). An empty tuple: no text is looked at, only ids, numbers and times. None: always computed.
+    ``signs`` are RE2 patterns: where none matches what it ``shows`` (the prompt, or the answer), ``value`` is one that
+    no rule minds (None, False, 0). An empty tuple: no text is looked at, only ids, numbers and times. None: always
+    computed. A ``glance`` at the text, where its origins end in it and which signs it shows, says no more surely.
     """
 
     type: FieldType
@@ -46,6 +49,7 @@ class Derived:
     shows: tuple[str, ...]
     spans: Callable[[View], list[Span]] | None = None
     signs: tuple[str, ...] | None = ()
+    glance: Callable[[str, Iterable[int], Collection[str]], bool] | None = None
 
 
 def _of_token(value: Callable[[Record, Facts], bool | None], *shown: str) -> Derived:
@@ -86,10 +90,10 @@ DERIVED: Mapping[str, Derived] = {
         _in_response(in_response.system_prompt_places, secret=False),
     ),
     "injection_score": Derived(
-        "number", injection.injection_score, ("prompt",), _in_prompt(injection.highest_places), injection.SIGNS
+        "number", injection.injection_score, ("prompt",), _in_prompt(injection.highest_places), signs(), may_score
     ),
     "injection_suspected": Derived(
-        "flag", injection.injection_suspected, ("prompt",), _in_prompt(injection.suspected_places), injection.SIGNS
+        "flag", injection.injection_suspected, ("prompt",), _in_prompt(injection.suspected_places), signs(), may_score
     ),
     "token_known": _of_token(tokens.token_known),
     "token_revoked": _of_token(tokens.token_revoked),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from firebreak.detectors.injection import weights
-from firebreak.detectors.injection.features import signs
 from firebreak.detectors.injection.score import Score, score_of
 from firebreak.detectors.records import Origin
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from firebreak.detectors.views import View
 
 NAME = "injection_score"  # of the field, and of its threshold in the facts
-SIGNS = signs()
 MOST_PLACES = 3
 _SCORED: WeakKeyDictionary[View, dict[Origin, Score]] = WeakKeyDictionary()
 

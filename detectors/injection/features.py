@@ -69,10 +69,13 @@ class Compiled:
 
     def __init__(self) -> None:
         opens: dict[str, list[tuple[Search, list[Any]]]] = {}
+        self.by_sign = opens  # what each of `signs` opens; beside them the shape's own sign
+        self.patterns: dict[str, Any] = {}  # of each feature that has phrases
         self.others: list[Search] = []
         for name, feature in features().items():
-            phrases = [as_pattern(phrase, _words()) for phrase in feature.any]
-            search = Search(name, regex("|".join(phrases)) if phrases else None, feature.shape is not None)
+            if phrases := [as_pattern(phrase, _words()) for phrase in feature.any]:
+                self.patterns[name] = regex("|".join(phrases))
+            search = Search(name, self.patterns.get(name), feature.shape is not None)
             if feature.role != "sign":
                 self.others += [search] if phrases else []
             elif needs := _needs(feature):
@@ -103,9 +106,9 @@ def features() -> dict[str, Feature]:
 
 
 def signs() -> tuple[str, ...]:
-    """RE2 patterns: a text of which no reading matches any shows no feature that opens the score."""
-    needs = [_needs(feature) for feature in features().values() if feature.role == "sign"]
-    return tuple(dict.fromkeys(groups[0] for groups in needs if groups))
+    """RE2 patterns: a text of which no reading matches any shows nothing that opens the score, but perhaps a shape."""
+    phrased = [feature for feature in features().values() if feature.role == "sign" and not feature.shape]
+    return tuple(dict.fromkeys(groups[0] for groups in map(_needs, phrased) if groups))
 
 
 @cache

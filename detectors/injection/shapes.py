@@ -1,6 +1,9 @@
 """Shapes of a text that no phrase describes."""
 
 import re
+from collections.abc import Iterable
+
+from firebreak.detectors.patterns import regex
 
 # What an odd joint looks like. A double quote never takes part, and neither do marks of JSON alone: so the lines of a
 # log in JSON look odd only where the text in them does.
@@ -20,6 +23,7 @@ SOUP_SIGN = rf"(?:{ODD})[^\n]*(?:{ODD})"
 _ODD = re.compile(rf"{_MARK}{{3,}}|{ODD}")
 _USUAL = re.compile(r"\.{3,}|-{3,}|\*{2,}|_{3,}|={2,}|#{2,}|:?//+|'{3}|`{2,}|[!?.]{2,}|[)\]}'*_]+[,.;:?!]*|[{}\[\],:]+")
 _PROSE = re.compile(r"[\"'(]?(?:[A-Za-z][a-z]*'?[a-z]*,?:?[ -]){4}")
+_ODD_TAIL = regex(rf"{_MARK}{{3}}|{ODD}")
 _CLOSES = {")": "(", "]": "[", "}": "{", ">": "<"}
 _LONGEST, _TAIL = 1500, 160
 
@@ -39,6 +43,19 @@ def soup(text: str) -> tuple[int, int] | None:
     if len({match[0] for match in odd}) < 2 or odd[-1].start() < len(line) - _TAIL or _without_partner(line) < 2:
         return None
     return start + odd[0].start(), end
+
+
+def soup_at(text: str, ends: Iterable[int]) -> bool:
+    """Whether ``soup`` finds something in the text as far as one of these ends. Told mostly by the marks before it."""
+    return any(_odd_before(text, end) and soup(text[:end]) is not None for end in ends)
+
+
+def _odd_before(text: str, end: int) -> bool:
+    tail = text[max(0, end - _TAIL) : end]
+    if tail[-1:].isspace():
+        end = len(text[:end].rstrip())
+        tail = text[max(0, end - _TAIL) : end]
+    return _ODD_TAIL.search(tail.encode("utf-8", "replace")) is not None
 
 
 def _without_partner(line: str) -> int:

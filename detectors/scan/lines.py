@@ -18,8 +18,7 @@ from firebreak.detectors.parsing import LineParser, MalformedLine
 from firebreak.detectors.records import Record
 from firebreak.detectors.rules import RuleSet
 from firebreak.detectors.scan.call import Call, CallReader
-from firebreak.detectors.scan.prefilter import Prefilter
-from firebreak.detectors.scan.texts import joined_texts
+from firebreak.detectors.scan.prefilter import Answer, Prefilter
 from firebreak.detectors.second_opinion import Ask, corroborate
 from firebreak.detectors.usage.counter import UsageCounter
 from firebreak.detectors.usage.counts import microseconds
@@ -103,21 +102,17 @@ class LineScan:
         prefilter = self._prefilter = self._prefilter or Prefilter(self._rules, self._facts)
         read = self._reader.read
         calls = [read(line) if line else None for line in lines]
-        texts = [None if call is None else joined_texts(call) for call in calls]
-        if prefilter.nothing_in("\n".join(text for text in texts if text and text.isascii())):
-            texts = [None if text is None or text.isascii() else text for text in texts]
-        for line, call, text in zip(lines, calls, texts, strict=True):
-            if line and (call is None or not self._passes(call, text, prefilter)):
+        for line, call, answer in zip(lines, calls, prefilter.ask(calls), strict=True):
+            if line and (call is None or not self._passes(call, answer)):
                 self._judge(line, offset, name)
             offset += len(line) + 1
 
-    def _passes(self, call: Call, texts: str | None, prefilter: Prefilter) -> bool:
+    def _passes(self, call: Call, answer: Answer) -> bool:
         """Whether no rule can match the call; it is counted then."""
-        judge, counted = prefilter.ask(call, texts)
-        if judge or (counted and not _named(call)):
+        if answer.judge or (answer.counted and not _named(call)):
             return False
-        if counted and self._correlator is not None:
-            self._claim(self._correlator.feed(call, counted), None)
+        if answer.counted and self._correlator is not None:
+            self._claim(self._correlator.feed(call, answer.counted), None)
         self._count(call)
         return True
 

@@ -1,4 +1,4 @@
-"""The texts of a call that rules look at, in one piece: what the block engine is given."""
+"""The texts of a call that rules look at: what the block engines are given."""
 
 from typing import cast
 
@@ -8,20 +8,24 @@ from firebreak.detectors.records import Record
 from firebreak.detectors.scan.call import Call
 from firebreak.detectors.views import View
 
-TEXT_FIELDS = frozenset(("prompt", *ORIGIN_FIELDS, "response", "error"))
+PROMPT_FIELDS = frozenset(("prompt", *ORIGIN_FIELDS))
+ANSWER_FIELDS = frozenset(("response", "error"))
 _NO_FACTS = Facts()
 
 
-def joined_texts(call: Call) -> str:
-    """The call's texts one below the other, each of them whole and between line bounds."""
-    pieces = [call.prompt or ""]
-    if call.parts and not _stand_in_lines(call):
-        pieces += texts_by_origin(call)
-    if call.response is not None:
-        pieces.append(call.response)
-    if call.error is not None:
-        pieces.append(call.error)
-    return "\n".join(pieces)
+def prompt_text(call: Call) -> str:
+    """The prompt, and what each origin wrote of it, each of them whole and between line bounds."""
+    prompt = call.prompt or ""
+    if not call.parts or stand_in_lines(call):
+        return prompt
+    return "\n".join((prompt, *texts_by_origin(call)))
+
+
+def answer_text(call: Call) -> str | None:
+    """The answer and the error, one below the other."""
+    if call.error is None:
+        return call.response
+    return call.error if call.response is None else f"{call.response}\n{call.error}"
 
 
 def texts_by_origin(call: Call) -> list[str]:
@@ -30,7 +34,7 @@ def texts_by_origin(call: Call) -> list[str]:
     return [text for origin in ORIGIN_FIELDS.values() if (text := view.prompt_of(origin)) is not None]
 
 
-def _stand_in_lines(call: Call) -> bool:
+def stand_in_lines(call: Call) -> bool:
     """Whether every origin wrote one piece, between line bounds of the prompt: then the prompt holds all there is."""
     prompt, parts = call.prompt or "", call.parts or ()
     claimed = 0

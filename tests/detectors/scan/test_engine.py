@@ -39,10 +39,19 @@ FAST, SLOW = Engine([PATTERNS[:9], PATTERNS[9:]]), Engine([PATTERNS], fast=False
 @given(st.lists(texts | st.text("ax bk\n\v\rK\u017fshello.", max_size=8), min_size=1, max_size=4))
 @example(["a\vb", "pa\vrt"])
 @example(["hello", "x"])
+@example(["ignore", "all previous", "ignore all", "previous", "x"])
+@example(["ignore", "previous x", "\ud800é"])
 def test_nothing_is_missed_in_texts_below_one_another(parts: list[str]) -> None:
-    wanted = {n for n, pattern in enumerate(PATTERNS) for part in parts if re2.search(pattern, part)}
+    readable = [part.encode("utf-8", "replace").decode() for part in parts]
+    wanted = [{n for n, pattern in enumerate(PATTERNS) if re2.search(pattern, part)} for part in readable]
     for engine in (FAST, SLOW):
-        assert wanted <= set(engine.hits("\n".join(parts)))
+        for found in (engine.hits(parts), engine.hits(["\n".join(parts)]) * len(parts)):
+            assert all(each <= hits for each, hits in zip(wanted, found, strict=True))
+
+
+def test_what_matches_everywhere_is_left_to_re2() -> None:
+    texts = ["s " * 100_000, None, "hello", ""]
+    assert FAST.hits(texts) == SLOW.hits(texts)
 
 
 def test_hyperscan_is_used_where_it_is_to_be_had() -> None:
@@ -57,7 +66,7 @@ def test_what_hyperscan_refuses_is_named_and_looked_for_by_re2(caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, "firebreak.scan"):
         engine = Engine([[refused, "plain"]])
     assert [refused in message for message in caplog.messages] == [True]
-    assert set(engine.hits("plain xa")) == {0, 1}
+    assert engine.hits(["plain xa", None]) == [{0, 1}, frozenset()]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,7 @@ def test_anchors_of_the_text_become_those_of_a_line(pattern: str, loose: str) ->
 
 
 def test_no_patterns_find_nothing() -> None:
-    assert Engine([]).hits("x") == []
+    assert Engine([]).hits(["x"]) == [frozenset()]
 
 
 @pytest.mark.parametrize("view", sorted(HINTS))
