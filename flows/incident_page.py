@@ -1,18 +1,27 @@
 """An incident as a page that a person reads in a minute: what, who, how sure, what was done, what comes next."""
 
 import textwrap
+from collections import Counter
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.approvals import Judged
+from firebreak.blocks.store.automation import TO_APPROVAL
 from firebreak.blocks.store.incidents import Sighting
+from firebreak.blocks.store.relations import FALSE_ALARM, MORE
 from firebreak.detectors.findings import ActorType
 from firebreak.flows.approval_standing import standing
+from firebreak.flows.asking import TURN
 from firebreak.flows.markdown import fenced, inline
 
 TOLD = ("action", "target", "kind", "votes", "why")  # of a timeline entry's detail
+COUNTED = {
+    MORE: "of them beyond what is kept: only counted",
+    FALSE_ALARM: "afterwards, about records that a person has called harmless: dropped",
+    TO_APPROVAL: "times a step was turned to approval, because automation is halted",
+}
 SHOWN = 5  # findings with their text: what a verdict on this page is about
 
 
@@ -38,6 +47,7 @@ def page(store: Store, incident_id: int) -> str:
         _actions(store, incident_id),
         _decisions(store, incident_id),
         _evidence(incident, sightings),
+        _counted(store, incident),
         _around(triage),
         _runbook(sightings),
         _timeline(store, incident_id),
@@ -65,9 +75,7 @@ def _next(store: Store, incident: Incident) -> str:
     number = incident.id
     said = {
         State.OPEN: "triage takes it up by itself.",
-        State.TRIAGED: "the plan below is carried out by itself."
-        if (incident.triage or {}).get("steps")
-        else "nothing acts on it; it closes after a quiet day.",
+        State.TRIAGED: _planned(incident.triage or {}),
         State.RESPONDING: "the plan below is being carried out.",
         State.AWAITING_APPROVAL: "**you decide**: open the flow run that wrote this page, press Resume, "
         f"answer the form{f' before {asked.expires_at:%H:%M} UTC' if asked else ''}.",
@@ -78,6 +86,14 @@ def _next(store: Store, incident: Incident) -> str:
     }.get(incident.state)
     stands = standing(store, asked) if asked and incident.state is State.AWAITING_APPROVAL else []
     return "\n\n".join([f"**Next:** {said}", *stands]) if said else ""
+
+
+def _planned(triage: dict[str, Any]) -> str:
+    if triage.get(TURN):
+        return "what runs by itself has run; you are asked about the rest when others have been answered."
+    if triage.get("steps"):
+        return "the plan below is carried out by itself."
+    return "nothing acts on it; it closes after a quiet day."
 
 
 def _undoes(incident: Incident) -> str:
@@ -100,9 +116,22 @@ def _evidence(incident: Incident, sightings: list[Sighting]) -> str:
     if len(sightings) > SHOWN:
         lines.append(f"… and {incident.findings - SHOWN} more findings in the store.")
     atlas, owasp = ", ".join(incident.atlas) or "none", ", ".join(incident.owasp) or "none"
-    outgrew = f" It outgrew incident {incident.related_to}." if incident.related_to else ""
-    lines.append(f"Classified as {inline(incident.kind)}; MITRE ATLAS: {atlas}; OWASP LLM: {owasp}.{outgrew}")
+    before = f" The same trouble before it: incident {incident.related_to}." if incident.related_to else ""
+    lines.append(f"Classified as {inline(incident.kind)}; MITRE ATLAS: {atlas}; OWASP LLM: {owasp}.{before}")
     return "\n\n".join(lines)
+
+
+def _counted(store: Store, incident: Incident) -> str:
+    """What opened no incident of its own, and what was only counted."""
+    joined = {"joined this incident": incident.findings - 1} if incident.findings > 1 else {}
+    counts = joined | {COUNTED[why]: count for why, count in store.automation.suppressed(incident.id).items()}
+    kept: Counter[str] = Counter()
+    for each in store.allowed.kept():
+        kept[each.entry] += each.count
+    for entry in store.registers.allow():
+        if entry.workflow == incident.workflow and incident.actor in (entry.user, entry.token_id) and kept[entry.name]:
+            counts[f"kept back by the allow-list ({inline(entry.name)})"] = kept[entry.name]
+    return "\n".join(["## Counted", "", *(f"- {count} {why}" for why, count in counts.items())]) if counts else ""
 
 
 def _wrapped(text: str) -> str:

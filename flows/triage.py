@@ -44,14 +44,17 @@ def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
 
 
 @task(task_run_name="triage incident {incident.id}", cache_policy=NO_CACHE)
-def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
+def triage_one(store: Store, incident: Incident, policy: Policy, in_a_storm: bool = False) -> bool:
     """One incident from open to triaged; False when a finding has made it another trouble meanwhile.
 
-    The lease is the caller's.
+    The lease is the caller's. In a storm without task runs and model: a thousand of these would keep the server from
+    hearing of the critical incident.
     """
-    context = enrich(store, incident)
+    context = (enrich.fn if in_a_storm else enrich)(store, incident)
     playbook = policy.playbook_for(incident)
-    retraining, steps = unfinished_promotion(store, incident, load_action) or (None, plan(store, incident, playbook))
+    planning = plan.fn if in_a_storm else plan
+    unfinished = unfinished_promotion(store, incident, load_action)
+    retraining, steps = unfinished or (None, planning(store, incident, playbook))
     if retraining:
         context["lines"].append(told(retraining, retraining.detail["version"]))
     round = sum(entry.entry == State.TRIAGED for entry in store.incidents.timeline(incident.id))
@@ -68,10 +71,9 @@ def triage_one(store: Store, incident: Incident, policy: Policy) -> bool:
     }
     if not store.incidents.conclude(incident, conclusion):
         return False
-    publish(store, incident.id)
     if steps:
         signal_triaged(store, incident)
-    in_a_storm = len(store.incidents.in_states(State.OPEN)) > MANY  # nobody waits for a model then
+    publish(store, incident.id)
     if not in_a_storm and (summary := summarise(store, incident)):  # last, so that a slow model delays nothing
         store.incidents.set(incident.id, triage={**conclusion, "model_summary": summary})
         publish(store, incident.id)
@@ -99,7 +101,8 @@ def triage(again: int | None = None) -> str:
                 logger.error("incident %s failed in triage %s times: it needs a person", incident.id, TRIES)
                 return True
             try:
-                if triage_one(store, incident, policy):  # else it is another trouble by now, and taken as that
+                in_a_storm = len(store.incidents.in_states(State.OPEN)) > MANY
+                if (triage_one.fn if in_a_storm else triage_one)(store, incident, policy, in_a_storm):
                     done.add(incident.id)
             except Exception:
                 logger.exception("incident %s: triage failed, others go on; `reconcile` tries again", incident.id)

@@ -21,7 +21,9 @@ REOPENED = timedelta(hours=1)  # the same trouble this soon after it was resolve
 SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is not one person's
 ANSWERED = (State.TRIAGED, State.CONTAINED)  # states that a graver finding, or another cause, sends back to triage
 ONE_PERSON = (ActorType.USER, ActorType.TOKEN)
-FALSE_ALARM = "false-alarm"
+# Why a finding was counted on an incident and not kept.
+FALSE_ALARM = "false-alarm"  # a person has called this very record harmless
+MORE = "more-than-kept"
 
 
 def pointed(conn: Connection, finding: Finding) -> Incident | None:

@@ -18,6 +18,7 @@ from firebreak.blocks.store.leases import require
 from firebreak.blocks.store.relations import (
     ANSWERED,
     FALSE_ALARM,
+    MORE,
     called_harmless,
     point,
     pointed,
@@ -160,6 +161,8 @@ def write_finding(
                 seen_by={seen_by: now.isoformat()},
             )
         )
+    else:
+        suppress(db, conn, now, incident_id, MORE)
     result.new += 1
     if hold := cast_votes(db, conn, now, finding, incident_id, seen_by):
         result.contained.append(hold)

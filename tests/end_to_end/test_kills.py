@@ -1,10 +1,14 @@
-"""Worker and flow run killed together, at the worst moments; the work is finished within 60 s by nobody's help."""
+"""Worker and flow run killed together, and the Prefect server, at the worst moments; the work is finished by nobody's
+help: within 60 s after a kill of the worker."""
 
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -56,11 +60,26 @@ def store(system: System) -> Iterator[Store]:
 
 def drill(store: Store, approval: str, minutes: float = 30) -> int:
     """An incident whose playbook counts an effect; its number."""
+    return drills(store, 1, approval, minutes)[0]
+
+
+def drills(store: Store, number: int, approval: str = "auto", minutes: float = 30) -> list[int]:
+    """So many at once."""
     store.registers.put_policy(POLICY.format(approval=approval, minutes=minutes))
-    one = finding(uuid4().hex, kind="drill", actor_type=ActorType.WORKFLOW, actor=uuid4().hex, workflow="drill")
-    report = store.report(Batch(findings=[one]), "test")
+    found = [
+        finding(
+            uuid4().hex,
+            kind="drill",
+            actor_type=ActorType.WORKFLOW,
+            actor=uuid4().hex,
+            workflow="drill",
+            token_id=None,  # a token in common would make one incident of them
+        )
+        for _ in range(number)
+    ]
+    report = store.report(Batch(findings=found), "test")
     signal_opened(store, report)
-    return report.opened[0][0]
+    return [incident_id for incident_id, _ in report.opened]
 
 
 def kill_worker_and_runs(system: System) -> None:
@@ -109,6 +128,57 @@ def test_killed_after_the_form_was_answered(system: System, store: Store, target
     decided = store.approvals.of_plan(incident_id, asked.plan_digest)
     assert decided
     assert (decided.decision, decided.decided_by) == ("approve", "the demo (unidentified)")
+
+
+def test_killed_three_times_with_several_incidents_in_flight(system: System, store: Store, target: str) -> None:
+    """Each time with one effect done, or more, that the ledger has only as attempted."""
+    tell(target, "hold")
+    incidents, seen = drills(store, 5), 0
+    for _ in range(3):
+        until(partial(more_than, seen, target, incidents), 90, "one more effect")
+        seen = total(target, incidents)
+        assert Outcome.ATTEMPTED in {row.state for each in incidents for row in store.ledger.rows(each)}
+        kill_worker_and_runs(system)
+    tell(target, "answer")
+    until(lambda: all(finished(store, each) for each in incidents), LIMIT, "the work after the kills", every=0.2)
+    assert [count(target, each) for each in incidents] == [1] * len(incidents)
+
+
+def test_the_server_killed_five_times_while_incidents_are_in_flight(system: System, store: Store, target: str) -> None:
+    """Before triage, with an effect done whose answer is kept back, and at three moments that fall as they may."""
+    tell(target, "hold")
+    incidents = drills(store, 5)
+    kill_server(system)
+    until(lambda: total(target, incidents), 90, "an effect")
+    kill_server(system)
+    tell(target, "answer")
+    for _ in range(3):
+        kill_server(system)
+    until(lambda: all(finished(store, each) for each in incidents), 2 * LIMIT, "the work after the kills", every=0.2)
+    assert [count(target, each) for each in incidents] == [1] * len(incidents)
+
+
+def kill_server(system: System) -> None:
+    """SIGKILL to the Prefect server alone; returns when the one that its supervisor started answers."""
+    server = system.programs["server"]
+    killed = server.restarts
+    server.signal(signal.SIGKILL)
+    until(lambda: server.restarts > killed, 40, "a new server", every=0.1)
+
+    def answers() -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{system.api_url}/health", timeout=2).is_success
+        return False
+
+    until(answers, 60, "the server answers", every=0.1)
+
+
+def total(target: str, incidents: list[int]) -> int:
+    return sum(count(target, each) for each in incidents)
+
+
+def more_than(seen: int, target: str, incidents: list[int]) -> bool:
+    return total(target, incidents) > seen
 
 
 def test_an_expired_request_ends_normally_and_says_so(system: System, store: Store, target: str) -> None:
