@@ -11,7 +11,7 @@ from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, Lease, PlanChanged, State, Store
 from firebreak.blocks.store.approvals import Asked, Decision
 from firebreak.blocks.store.approvers import Verdict
-from firebreak.blocks.store.ledger import Outcome, Row, Step, strictest
+from firebreak.blocks.store.ledger import Outcome, Row, strictest
 from firebreak.flows import approval
 from firebreak.flows.approval_standing import approver_key, standing
 from firebreak.flows.asking import TO_ASK, due, hand_over, will_ask
@@ -173,7 +173,7 @@ def respond(incident_id: int) -> str:
         busy.add(found.id)
         try:
             told[found.id] = respond_to(store, found.id, None, asks_itself)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one that fails is said, and holds up no other
             get_run_logger().exception("incident %s: its plan came to no end, others go on", found.id)
             failed[found.id] = error
         busy.discard(found.id)

@@ -50,7 +50,10 @@ def opened(store: Store, one: Finding) -> int:
     return store.report(Batch(findings=[one]), "scan-logs").opened[0][0]
 
 
-def test_triage_takes_the_gravest_first_and_plans_what_the_policy_says(store: Store, tmp_path: Path) -> None:
+def test_triage_takes_the_gravest_first_and_plans_what_the_policy_says(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firebreak.flows.draining.LANES", 1)
     log = InteractionLog(path=tmp_path / "interactions.jsonl")
     canary = store.canary("answer-tickets")
     answer = f"My reference is {canary.upper()}"
