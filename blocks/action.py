@@ -39,6 +39,7 @@ class Action(Block, ABC):
     _block_schema_capabilities: ClassVar[list[str]] = ["firebreak-action"]
 
     reasserted: ClassVar[bool] = False  # `reconcile` applies it again when its effect is found gone
+    contains: ClassVar[bool] = True  # its effect holds something back; a message's doesn't
     remedy: ClassVar[bool] = False  # stays when the incident is resolved; undone only if it was a false alarm
 
     @property

@@ -172,6 +172,7 @@ def release(s: Scenario) -> None:
         "verdict": "resolved",
         "name": "demo",
         "reason": "the demo is over",
+        "preview": False,
     }
     run_id = probes.start("release/firebreak", parameters)
     run = s.wait(lambda: s.ended(run_id), "the release")

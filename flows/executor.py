@@ -97,7 +97,8 @@ def failed_before(store: Store, incident_id: int, plan: str) -> Row | None:
 
 def undo_of(row: Row) -> Step:
     """The step that takes a row's effect back."""
-    return row.step.model_copy(update={"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto"})
+    undo = {"title": f"Undo: {row.title}", "undo_of": row.digest, "approval": "auto", "expires_after": None}
+    return row.step.model_copy(update=undo)
 
 
 def carry_out(

@@ -16,6 +16,7 @@ from firebreak.blocks.store.incidents import Entry
 from firebreak.blocks.store.ledger import Outcome, Row
 from firebreak.detectors.findings import Severity
 from firebreak.flows.asking import due
+from firebreak.flows.ending import at_their_end
 from firebreak.flows.policy import load_policy
 from firebreak.flows.runs import ENDED, Runs
 from firebreak.flows.shared import DOCUMENT, load_action
@@ -138,7 +139,7 @@ def _release_requests(store: Store, incident: Incident) -> list[Entry]:
     for entry in store.incidents.timeline(incident.id):
         if entry.entry == "release-requested":
             asked.append(entry)
-        elif entry.entry in (State.OPEN, "severity-raised"):
+        elif entry.entry in (State.OPEN, "severity-raised", "released-in-part"):
             asked.clear()
     return asked
 
@@ -150,8 +151,10 @@ def reassert(store: Store, runs: Runs) -> list[str]:
         with store.lease(_lease(incident), f"reconcile/{uuid4()}") as lease:
             if lease is None or store.incidents.get(incident.id).state not in _HELD:
                 continue
-            for row in store.ledger.rows(incident.id):
-                if row.state is Outcome.SUCCEEDED and not row.undo_of:
+            rows = store.ledger.rows(incident.id)
+            over = at_their_end(rows, store.now)
+            for row in rows:
+                if row.state is Outcome.SUCCEEDED and not row.undo_of and row not in over:
                     try:
                         done += _assert_again(store, incident, row, lease)
                     except Exception as error:  # noqa: BLE001 - a broken action must not keep the others from standing

@@ -1,12 +1,14 @@
 """The response policy: which playbook answers which incident, who must agree, which tokens may do what."""
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from firebreak.blocks.alerting_rules import Recipient
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.approvals import Identity
@@ -28,6 +30,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _seconds(text: Any) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("write a duration as 30m, 24h or 7d")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]]
+
+
+Duration = Annotated[int, BeforeValidator(_seconds)]
+
+
 class PlaybookStep(_Strict):
     """One action, by its block: ``stop-workflow`` means the block document ``stop-workflow/firebreak``."""
 
@@ -37,6 +49,9 @@ class PlaybookStep(_Strict):
     )
     on_failure: OnFailure = Field(
         default="stop", description="stop: a person is asked; go-on: the next step; undo: what was done, in reverse"
+    )
+    expires_after: Duration | None = Field(
+        default=None, description="30m, 24h or 7d: then `reconcile` undoes it; absent: it stands until the release"
     )
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -106,7 +121,14 @@ class Policy(_Strict):
     retraining: RetrainingRules | None = Field(default=None, description="how new models are made; absent: not at all")
     budgets: dict[str, Budget] = Field(default={}, description="how often an action may run without asking")
     breaker: Breaker = Breaker()
+    recipients: tuple[Recipient, ...] = Field(default=(), description="whom notify-team tells, when, how often")
     playbooks: tuple[Playbook, ...]
+
+    @model_validator(mode="after")
+    def _each_recipient_once(self) -> Self:
+        if len({one.name for one in self.recipients}) < len(self.recipients):
+            raise ValueError("recipients: each name may stand there once")
+        return self
 
     @property
     def limits(self) -> Limits:
@@ -178,6 +200,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "approval": ApprovalRules,
         "budgets": Budget,
         "breaker": Breaker,
+        "recipients": Recipient,
         "escalate": Escalation,
         "tokens": TokenGrant,
         "allow": Allow,

@@ -10,9 +10,11 @@ from prefect.client.orchestration import get_client
 
 from firebreak.blocks.store import Store
 from firebreak.flows import gaps
+from firebreak.flows.alert_gaps import alert
 from firebreak.flows.allow_page import tell_allowed
 from firebreak.flows.approval_notices import remind
 from firebreak.flows.automation_gaps import watch_automation
+from firebreak.flows.ending import end_expired
 from firebreak.flows.monitoring_gaps import tell_monitoring_gaps
 from firebreak.flows.retraining_gaps import restart_retrainings
 from firebreak.flows.runs import Runs
@@ -37,6 +39,8 @@ OFTEN: tuple[Gap, ...] = (
     gaps.settle_approvals,
     remind,
     gaps.finish_releases,
+    end_expired,
+    alert,
     restart_retrainings,
 )
 

@@ -1,5 +1,9 @@
-"""release: undo an incident's actions, in reverse, verified and in the ledger; also the way to say 'false positive'."""
+"""release: undo an incident's actions, all or some, in reverse, verified and in the ledger; first only shown.
 
+Also the way to say 'false positive'.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -15,12 +19,16 @@ from firebreak.blocks.interaction_log import InteractionLog, LogError
 from firebreak.blocks.store import Incident, Lease, State, Store, StoreError
 from firebreak.blocks.store.approvals import UNIDENTIFIED, Decision
 from firebreak.blocks.store.ledger import SETTLED, Outcome, Row, Step
-from firebreak.flows.executor import Result, execute, undo_of
+from firebreak.flows.ending import stands_no_more
+from firebreak.flows.executor import Result, execute
 from firebreak.flows.incident_page import publish
 from firebreak.flows.labelling import learn
+from firebreak.flows.release_plan import parts, show, undoing, untold
 from firebreak.flows.shared import load_action, load_block, open_store, run_id
 
+Verdict = Literal["resolved", "false-positive", "stays-open"]
 WAIT_SECONDS = 60  # for a responder that is at work on the incident
+RELEASED = "released-in-part"
 
 
 class ReleaseFailed(Exception):
@@ -28,32 +36,25 @@ class ReleaseFailed(Exception):
 
 
 @task(task_run_name="plan release of incident {incident.id}", cache_policy=NO_CACHE)
-def plan_release(store: Store, incident: Incident, lease: Lease, verdict: State) -> list[Step]:
-    """What would be undone, last first. What can't be undone is left, and said on the timeline.
-
-    A remedy (a promotion, a roll-back) is what resolved the incident: only a false alarm takes it back.
-    """
+def plan_release(
+    store: Store, incident: Incident, lease: Lease, verdict: State | None, chosen: Sequence[str]
+) -> list[Step]:
+    """What is undone, last first. What stays for good is said on the timeline. Errors: ValueError (an unknown step)."""
+    parts(store, incident, verdict, chosen)  # refused before anything is done
     _adopt(store, incident, lease)
-    steps = []
-    for row in reversed(store.ledger.rows(incident.id)):
-        tried = row.state in (Outcome.ATTEMPTED, Outcome.UNKNOWN, Outcome.FAILED) and row.attempts
-        if row.undo_of or not (tried or row.state is Outcome.SUCCEEDED):
-            continue
-        action = load_action(row.action)
-        reversible = action.can_undo(row.step)
-        if not reversible or (action.remedy and verdict is State.RESOLVED):
-            entry = "remedy-stays" if reversible else "not-reversible"
-            store.incidents.note(incident.id, entry, "release", action=row.action, target=row.target)
-            continue
-        steps.append(undo_of(row))
-    return steps
+    planned = parts(store, incident, verdict, chosen)
+    for part in planned:
+        if part.entry:
+            told = {"action": part.step.action, "target": part.step.target}
+            store.incidents.note(incident.id, part.entry, "release", **told)
+    return undoing(planned)
 
 
 def _adopt(store: Store, incident: Incident, lease: Lease) -> None:
     """Bring a quarantine that detectors wrote, and no plan took over yet, into the ledger, so that it is undone too."""
-    action = load_action("quarantine-actor")
-    step = action.plan(store, incident, {})
-    if isinstance(step, Step) and step.approval == "auto":
+    if step := untold(store, incident):
+        if any(row.state is Outcome.UNDONE and row.step == step for row in store.ledger.rows(incident.id)):
+            store.ledger.replan(incident.id, [step])  # held again since it was undone
         execute(store, incident, store.ledger.enter(incident.id, [step]), load_action, lease)
 
 
@@ -99,7 +100,7 @@ def teach(store: Store, incident: Incident, verdict: State, name: str) -> str:
 @flow(name="release")
 def release(
     incident_id: int,
-    verdict: Literal["resolved", "false-positive"],
+    verdict: Verdict,
     name: str = Field(pattern=r"^[\w .,'@+\-]{1,80}$", description="who releases; kept as typed"),
     reason: str = Field(max_length=500, description="why; kept in the timeline"),
     texts_are_attacks: bool = Field(
@@ -107,28 +108,61 @@ def release(
         description="with `resolved`: you have read the texts on the incident's page, and each is an attack to learn "
         "from. `false-positive` says of each that it is harmless",
     ),
+    steps: tuple[str, ...] = Field(
+        default=(),
+        description="with `stays-open`: which steps are undone, by action or digest as the preview has them; none: all",
+    ),
+    preview: bool = Field(default=False, description="only show what would be done: artifact release-<incident>"),
 ) -> str:
-    """Undo what Firebreak did about an incident and close it. Of a closed one only the verdict is corrected.
+    """Undo what Firebreak did about an incident and close it, or undo some of it (`stays-open`). Of a closed one only
+    the verdict is corrected.
 
     Errors: ReleaseFailed (a step could not be verified; the incident stays open), UnknownIncident, ValueError.
     """
-    if verdict == "false-positive" and texts_are_attacks:
-        raise ValueError("a false positive's texts are harmless: leave texts_are_attacks out, or say resolved")
-    store, wanted = open_store(), State(verdict)
+    if texts_are_attacks and verdict != "resolved":
+        raise ValueError(
+            "only `resolved` goes with texts_are_attacks: what stays open, or was harmless, teaches no attack"
+        )
+    if steps and verdict != "stays-open":
+        raise ValueError(
+            "some steps alone can only be undone with the verdict stays-open: a closed incident holds nothing"
+        )
+    store, wanted = open_store(), None if verdict == "stays-open" else State(verdict)
+    if preview:
+        return _preview(store, store.incidents.get(incident_id), wanted, steps)
     with store.lease(f"incident:{incident_id}", f"release/{run_id()}/{uuid4()}", WAIT_SECONDS) as lease:
         incident = store.incidents.get(incident_id)
         if lease is None:
             raise ReleaseFailed(f"incident {incident_id}: {store.holder(f'incident:{incident_id}')} is at work on it")
-        asked = {"verdict": wanted, "reason": reason, "texts_are_attacks": texts_are_attacks}
+        asked = {"verdict": verdict, "reason": reason, "texts_are_attacks": texts_are_attacks}
         if incident.state is wanted:
             told = f"incident {incident_id} is {wanted} already"
-        elif incident.closed:
+        elif incident.closed and wanted is None:
+            return f"incident {incident_id} is {incident.state}: nothing of it stands"
+        elif incident.closed and wanted:
             told = _correct(store, incident, wanted, name, asked)
         else:
+            asked |= {"steps": list(steps), "preview": False}
             store.incidents.note(incident.id, "release-requested", name, **asked)
-            told = _release(store, incident, lease, wanted, name)
+            told = _release(store, incident, lease, wanted, name, steps)
         learns = wanted is State.FALSE_POSITIVE or texts_are_attacks
-        return f"{told}; {teach(store, incident, wanted, name)}" if learns else told
+        return f"{told}; {teach(store, incident, wanted, name)}" if wanted and learns else told
+
+
+def _preview(store: Store, incident: Incident, wanted: State | None, chosen: Sequence[str]) -> str:
+    """Nothing is done, not even a wait for a responder: what it shows is how things are now."""
+    if incident.closed:
+        return (
+            f"incident {incident.id} is {incident.state}: a release would undo nothing, and at most correct its verdict"
+        )
+    planned = parts(store, incident, wanted, chosen)
+    for line in show(store, incident, planned):
+        get_run_logger().info("%s", line)
+    undone = sum(part.kept is None for part in planned)
+    return (
+        f"incident {incident.id}: {undone} step(s) would be undone, {len(planned) - undone} kept; see the artifact "
+        f"release-{incident.id}, then run it with preview off"
+    )
 
 
 def _correct(store: Store, incident: Incident, verdict: State, name: str, asked: dict[str, Any]) -> str:
@@ -139,15 +173,23 @@ def _correct(store: Store, incident: Incident, verdict: State, name: str, asked:
     return f"incident {incident.id}: was {incident.state}, is {verdict}; nothing was undone or held again"
 
 
-def _release(store: Store, incident: Incident, lease: Lease, verdict: State, name: str) -> str:
-    withdraw_requests(store, incident, name)
-    steps = plan_release(store, incident, lease, verdict)
+def _release(
+    store: Store, incident: Incident, lease: Lease, verdict: State | None, name: str, chosen: Sequence[str]
+) -> str:
+    if verdict:
+        withdraw_requests(store, incident, name)
+    steps = plan_release(store, incident, lease, verdict, chosen)
     for step in steps:
         get_run_logger().info("%s", step.title)
     try:
         undo(store, incident, store.ledger.enter(incident.id, steps), lease)
-        store.incidents.move(incident.id, verdict, name)
+        if verdict:
+            store.incidents.move(incident.id, verdict, name)
+        else:
+            store.incidents.note(incident.id, RELEASED, name, steps=[step.title for step in steps])
+            stands_no_more(store, incident.id, name)
     finally:
         publish(store, incident.id)
-    send(Event.INCIDENT_RESOLVED, incident.id, verdict=verdict.value)
-    return f"incident {incident.id}: {verdict}, {len(steps)} step(s) undone and verified"
+    if verdict:
+        send(Event.INCIDENT_RESOLVED, incident.id, verdict=verdict.value)
+    return f"incident {incident.id}: {store.incidents.get(incident.id).state}, {len(steps)} step(s) undone and verified"

@@ -42,6 +42,7 @@ OURS = (
     "retrain",
     "renew-reference",
     "calibrate",
+    "acknowledge",
 )
 ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 

@@ -11,6 +11,7 @@ from firebreak.blocks.events import Event, signal_triaged
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.ledger import Step, plan_digest, strictest
 from firebreak.flows.draining import MANY, drain
+from firebreak.flows.ending import with_end
 from firebreak.flows.enrichment import context_of
 from firebreak.flows.incident_page import publish
 from firebreak.flows.policy import Playbook, Policy, load_policy
@@ -39,7 +40,8 @@ def plan(store: Store, incident: Incident, playbook: Playbook) -> list[Step]:
             store.incidents.note(incident.id, "step-left-out", "triage", action=wanted.action, why=step.why)
         else:
             approval = strictest(step.approval, wanted.approval)
-            steps.append(step.model_copy(update={"action": wanted.action, "approval": approval}))
+            step = step.model_copy(update={"action": wanted.action, "approval": approval})
+            steps.append(with_end(store, incident, step, wanted.expires_after))
     return steps
 
 

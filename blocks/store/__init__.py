@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from firebreak.blocks.store import leases, reporting
+from firebreak.blocks.store.alerts import Alerts
 from firebreak.blocks.store.allowed import Allowed
 from firebreak.blocks.store.approvals import Approvals
 from firebreak.blocks.store.approvers import Approvers
@@ -64,6 +65,7 @@ class Store:
         self.usage = Usage(self._db)
         self.correlations = Correlations(self._db)
         self.automation = Automation(self._db)
+        self.alerts = Alerts(self._db)
 
     @property
     def now(self) -> datetime:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
@@ -44,10 +44,12 @@ class Step(BaseModel):
     title: str
     approval: Approval = "auto"
     undo_of: str | None = None
+    expires_after: int | None = Field(default=None, gt=0, description="seconds it stands; `reconcile` undoes it then")
 
     def digest(self, incident_id: int) -> str:
-        """SHA-256 of the canonical JSON of incident, action, target and parameters."""
+        """SHA-256 of the canonical JSON of incident, action, target, parameters and, where it has one, its end."""
         body = [incident_id, self.action, self.target, self.parameters, self.undo_of]
+        body += [] if self.expires_after is None else [self.expires_after]
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
@@ -82,6 +84,8 @@ class Row(BaseModel):
     error: str | None
     attempts: int
     undo_of: str | None
+    expires_after: int | None
+    ends_at: datetime | None = Field(description="when it is to be undone")
     decided_by: str | None
     created_at: datetime
     updated_at: datetime
@@ -95,6 +99,7 @@ class Row(BaseModel):
             title=self.title,
             approval=self.approval,
             undo_of=self.undo_of,
+            expires_after=self.expires_after,
         )
 
 
@@ -137,7 +142,7 @@ class Ledger:
                 found = conn.execute(sa.select(ledger.c.state).where(row)).scalar()
                 conn.execute(ledger.update().where(row, again).values(**values, updated_at=now))
                 if found == Outcome.UNDONE:  # done again, it can be undone again, to what it is then
-                    conn.execute(ledger.update().where(row).values(former=sa.null()))
+                    conn.execute(ledger.update().where(row).values(former=sa.null(), ends_at=sa.null()))
                     undo = ledger.c.undo_of == step.digest(incident_id)
                     conn.execute(ledger.update().where(undo).values(state=Outcome.PLANNED, updated_at=now))
 
@@ -151,6 +156,13 @@ class Ledger:
     def row(self, digest: str) -> Row:
         with self._db.read() as conn:
             return Row(**conn.execute(ledger.select().where(ledger.c.digest == digest)).one()._mapping)
+
+    def at_their_end(self) -> list[int]:
+        """Incidents with a step whose end has come, the longest overdue first."""
+        over = ledger.c.ends_at <= self._db.clock(), ledger.c.state.in_([Outcome.SUCCEEDED, Outcome.UNKNOWN])
+        query = sa.select(ledger.c.incident_id).where(*over).group_by(ledger.c.incident_id)
+        with self._db.read() as conn:
+            return list(conn.execute(query.order_by(sa.func.min(ledger.c.ends_at))).scalars())
 
     def undo_tried(self, digest: str) -> bool:
         """Whether somebody began to undo this row and didn't come to an end."""
@@ -172,8 +184,12 @@ class Ledger:
     def settle(
         self, lease: Lease, row: Row, outcome: Outcome, probe: dict[str, Any] | None, error: str | None = None
     ) -> None:
-        """Say what the probe saw."""
-        self._write(lease, row, outcome, {"probe": probe, "error": error}, probe=probe, error=error)
+        """Say what the probe saw. The time of a step that expires runs from when its effect is there, or may be."""
+        columns: dict[str, Any] = {"probe": probe, "error": error}
+        if outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN) and row.expires_after:
+            end = sa.literal(self._db.clock() + timedelta(seconds=row.expires_after), ledger.c.ends_at.type)
+            columns["ends_at"] = sa.func.coalesce(ledger.c.ends_at, end)
+        self._write(lease, row, outcome, {"probe": probe, "error": error}, **columns)
 
     def _write(self, lease: Lease, row: Row, outcome: Outcome, detail: dict[str, Any], **columns: Any) -> None:
         now = self._db.clock()

@@ -1,4 +1,4 @@
-"""The incident store's tables about responding: approvers, answers and notices of requests for approval, storms."""
+"""The incident store's tables about responding: approvers, their answers, notices, storms, alerts."""
 
 from sqlalchemy import (
     BigInteger,
@@ -103,4 +103,20 @@ automatic = Table(  # every action that nobody was asked about: what budgets and
     UniqueConstraint("digest", "attempt"),
     Index("ix_automatic_at", "at", "action"),
     Index("ix_automatic_incident", "incident_id"),
+)
+
+alerts = Table(  # messages to the policy's recipients; written before they are sent, so none is sent twice
+    "alerts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    incident_column(),
+    Column("digest", Text, nullable=False),  # the ledger's row that asked for it
+    Column("recipient", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("number", Integer, nullable=False),  # 0, then the repeats
+    Column("state", Text, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("at", UtcTime, nullable=False),  # of the last change
+    UniqueConstraint("digest", "recipient", "number"),
+    Index("ix_alerts_incident", "incident_id"),
 )

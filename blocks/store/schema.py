@@ -144,6 +144,8 @@ ledger = Table(
     Column("error", Text),
     Column("attempts", Integer, nullable=False),
     Column("undo_of", Text),
+    Column("expires_after", Integer),  # seconds
+    Column("ends_at", UtcTime),
     Column("decided_by", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),

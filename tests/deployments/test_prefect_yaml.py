@@ -32,6 +32,7 @@ EXPECTED = {
     "retrain/firebreak",
     "renew-reference/firebreak",
     "calibrate/firebreak",
+    "acknowledge/firebreak",
 }
 
 

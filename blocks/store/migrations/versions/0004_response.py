@@ -1,4 +1,4 @@
-"""Response: approvers, answers and notices of requests for approval; who decided, on each row of the ledger; storms."""
+"""Response: approvers, answers, notices; who decided on each row of the ledger, and its end; storms; alerts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,8 @@ def _id() -> "sa.Column[int]":
 def upgrade() -> None:
     approvals()
     storms()
+    ends()
+    alerting()
 
 
 def approvals() -> None:
@@ -111,3 +113,27 @@ def storms() -> None:
     )
     op.create_index("ix_automatic_at", "automatic", ["at", "action"])
     op.create_index("ix_automatic_incident", "automatic", ["incident_id"])
+
+
+def ends() -> None:
+    op.add_column("ledger", sa.Column("expires_after", sa.Integer(), nullable=True))
+    op.add_column("ledger", sa.Column("ends_at", sa.BigInteger(), nullable=True))
+
+
+def alerting() -> None:
+    op.create_table(
+        "alerts",
+        _id(),
+        sa.Column("incident_id", _INTEGER, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("recipient", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest", "recipient", "number"),
+    )
+    op.create_index("ix_alerts_incident", "alerts", ["incident_id"])
