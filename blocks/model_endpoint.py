@@ -87,12 +87,14 @@ class ModelEndpoint(Block):
         """The host that calls go to."""
         return urlsplit(self.base_url).hostname
 
-    def complete(self, system: str, user_text: str, temperature: float | None = None) -> Completion:
-        """Ask once. Errors: EndpointUnreachable, EndpointRefused, EndpointNonsense."""
+    def complete(
+        self, system: str, user_text: str, temperature: float | None = None, most_tokens: int | None = None
+    ) -> Completion:
+        """Ask once, for at most so many tokens. Errors: EndpointUnreachable, EndpointRefused, EndpointNonsense."""
         body: bytes | None = None
         failure: EndpointError
         try:
-            body = self._ask(system, user_text, temperature)
+            body = self._ask(system, user_text, temperature, most_tokens)
         except openai.APIStatusError as error:
             status = error.status_code
             kind = EndpointUnreachable if status >= 500 or status in BUSY else EndpointRefused
@@ -122,7 +124,7 @@ class ModelEndpoint(Block):
             )
         raise failure
 
-    def _ask(self, system: str, user_text: str, temperature: float | None) -> bytes:
+    def _ask(self, system: str, user_text: str, temperature: float | None, most_tokens: int | None) -> bytes:
         """The answer's body. The client's timeout is between bytes; ours is for the whole."""
         deadline = time.monotonic() + self.timeout
         body = bytearray()

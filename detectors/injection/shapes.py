@@ -25,6 +25,7 @@ _USUAL = re.compile(r"\.{3,}|-{3,}|\*{2,}|_{3,}|={2,}|#{2,}|:?//+|'{3}|`{2,}|[!?
 _PROSE = re.compile(r"[\"'(]?(?:[A-Za-z][a-z]*'?[a-z]*,?:?[ -]){4}")
 _ODD_TAIL = regex(rf"{_MARK}{{3}}|{ODD}")
 _CLOSES = {")": "(", "]": "[", "}": "{", ">": "<"}
+_BRACKET = re.compile(r"[()\[\]{}<>]")
 _LONGEST, _TAIL = 1500, 160
 
 
@@ -37,10 +38,10 @@ def soup(text: str) -> tuple[int, int] | None:
     end = len(text.rstrip())
     start = max(text.rfind("\n", 0, end) + 1, end - _LONGEST)
     line = text[start:end]
-    if not _PROSE.match(line):
+    if not _PROSE.match(line) or _without_partner(line) < 2:
         return None
     odd = [match for match in _ODD.finditer(line) if not _USUAL.fullmatch(match[0])]
-    if len({match[0] for match in odd}) < 2 or odd[-1].start() < len(line) - _TAIL or _without_partner(line) < 2:
+    if len({match[0] for match in odd}) < 2 or odd[-1].start() < len(line) - _TAIL:
         return None
     return start + odd[0].start(), end
 
@@ -62,12 +63,11 @@ def _without_partner(line: str) -> int:
     """How many brackets nothing opens or closes."""
     opened: list[str] = []
     stray = 0
-    for mark in line:
-        if mark in "([{<":
+    for mark in _BRACKET.findall(line):
+        if mark not in _CLOSES:
             opened.append(mark)
-        elif mark in _CLOSES:
-            if opened and opened[-1] == _CLOSES[mark]:
-                opened.pop()
-            else:
-                stray += 1
+        elif opened and opened[-1] == _CLOSES[mark]:
+            opened.pop()
+        else:
+            stray += 1
     return stray + len(opened)

@@ -126,10 +126,10 @@ class LineScan:
         if record is None:
             return
         examined = self._rules.examine(record, self._facts)
-        claims: Iterable[Finding] = examined.findings
+        self._claim(examined.findings, record)
         if self._correlator is not None and examined.counted:
-            claims = [*claims, *self._correlator.feed(record, examined.counted)]
-        self._claim(claims, record)
+            for claim in self._correlator.feed(record, examined.counted):  # one over a window that ended is of another
+                self._claim([claim], record if claim.record_id == record.id else None)
         if record.trusted:
             self._count(record)
 
