@@ -57,9 +57,23 @@ def restart_responses(store: Store, runs: Runs) -> list[str]:
     if free and store.health.wake("reconcile/respond"):
         done += _respond_again(store, runs, free[0], "no living run works on it")  # it takes the others as well
     for incident in store.incidents.in_states(State.RESPONDING):
-        if not store.holder(_lease(incident)):
+        if store.holder(_lease(incident)):
+            continue
+        if incident.respond_run_id:
             done += _respond_again(store, runs, incident, "no living run works on it")
+        elif store.health.wake(f"reconcile/respond/{incident.id}"):
+            done += _back_in_line(store, incident)
     return done
+
+
+def _back_in_line(store: Store, incident: Incident) -> list[str]:
+    """A run that took many left this one: the next such run takes it. A run for each would be a storm of its own."""
+    with store.lease(_lease(incident), f"reconcile/{uuid4()}") as lease:
+        found = store.incidents.get(incident.id)
+        if lease is None or found.state is not State.RESPONDING or found.respond_run_id:
+            return []
+        store.incidents.move(incident.id, State.TRIAGED, "reconcile", State.RESPONDING, attempts=found.attempts)
+    return [f"incident {incident.id}: the run that had it is gone; it waits for the next one"]
 
 
 def settle_approvals(store: Store, runs: Runs) -> list[str]:

@@ -85,9 +85,13 @@ def decide(store: Store, incident: Incident, rows: Sequence[Row], plan_digest: s
         asked = store.approvals.answer(incident.id, plan_digest, answer, waiting, rules.identity, approver_key())
         approval.forget(answer, plan_digest)
         _say(store, asked, answer.source)
+    _say_end(asked)  # killed after it, before the move, the next run says it again
     store.incidents.move(incident.id, State.RESPONDING, "respond")
+
+
+def _say_end(asked: Asked) -> None:
     ended = Event.APPROVAL_EXPIRED if asked.decision is Decision.EXPIRED else Event.APPROVAL_DECIDED
-    send(ended, incident.id, plan_digest=plan_digest, decision=str(asked.decision))
+    send(ended, asked.incident_id, plan_digest=asked.plan_digest, decision=str(asked.decision))
 
 
 def _say(store: Store, asked: Asked, source: str) -> None:
@@ -116,15 +120,18 @@ def respond_to(
             return f"incident {incident_id} is {incident.state}: nothing to do"
         if run is None and incident.state is not State.TRIAGED:
             return f"incident {incident_id} is {incident.state}: another run has taken it"
-        if store.incidents.attempt(incident_id, run) > RUNS:
+        if (tries := store.incidents.attempt(incident_id, run)) > RUNS:
             store.incidents.move(incident_id, State.NEEDS_PERSON, "respond")
             return f"incident {incident_id}: {RUNS} runs did not finish it, it needs a person"
         if incident.state is not State.AWAITING_APPROVAL:
-            store.incidents.move(incident_id, State.RESPONDING, "respond")
+            store.incidents.move(incident_id, State.RESPONDING, "respond", attempts=tries)
         freeze_evidence(store, incident)
         on_failure = incident.triage.get("on_failure", {})
         try:
             digest, rows = rows_of(store, incident, planned(incident))
+            asked = store.approvals.of_plan(incident_id, digest)
+            if incident.state is State.AWAITING_APPROVAL and asked and asked.decision:
+                _say_end(asked)  # it expired, was cancelled, or its run died before it said so
             if failed := failed_before(store, incident_id, digest):
                 raise StepFailed(failed)  # a run died while it took this plan back
             result = carry_out(store, incident, rows, lease)

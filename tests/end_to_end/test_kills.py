@@ -1,5 +1,5 @@
 """Worker and flow run killed together, and the Prefect server, at the worst moments; the work is finished by nobody's
-help: within 60 s after a kill of the worker."""
+help: within 60 s where one incident was at work, within 120 s where several were or the server was killed."""
 
 import signal
 import time
@@ -140,7 +140,7 @@ def test_killed_three_times_with_several_incidents_in_flight(system: System, sto
         assert Outcome.ATTEMPTED in {row.state for each in incidents for row in store.ledger.rows(each)}
         kill_worker_and_runs(system)
     tell(target, "answer")
-    until(lambda: all(finished(store, each) for each in incidents), LIMIT, "the work after the kills", every=0.2)
+    until(lambda: all(finished(store, each) for each in incidents), 2 * LIMIT, "the work after the kills", every=0.2)
     assert [count(target, each) for each in incidents] == [1] * len(incidents)
 
 

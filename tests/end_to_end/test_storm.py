@@ -5,7 +5,7 @@ import pytest
 from firebreak.deployments.system import System
 from tests.flows.drills.storm import storm
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(420)]
 
 
 def test_a_storm_takes_few_runs_and_a_critical_one_does_not_wait(system: System) -> None:

@@ -16,6 +16,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled
 from pydantic import SecretStr
 
+from firebreak.blocks.events import Event
 from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.quarantine_actor import QuarantineActor
 from firebreak.blocks.store import PlanChanged, State, Store
@@ -171,6 +172,25 @@ def test_an_answer_that_is_taken_up_after_expiry_is_a_no(client: SyncPrefectClie
     assert drill.go() is StateType.COMPLETED
     assert (drill.asked.decision, drill.verdicts) == (Decision.EXPIRED, [Verdict.EXPIRED])
     assert (drill.state, store.holds.all()) == (State.NEEDS_PERSON, [])
+
+
+@pytest.mark.parametrize(
+    ("decision", "event"),
+    [(Decision.EXPIRED, Event.APPROVAL_EXPIRED), (Decision.APPROVE, Event.APPROVAL_DECIDED)],
+)
+def test_a_request_that_ended_without_its_run_is_said_by_the_next_one(
+    client: SyncPrefectClient, store: Store, monkeypatch: pytest.MonkeyPatch, decision: Decision, event: Event
+) -> None:
+    """Expired and decided by `reconcile`, or answered to a run that was killed before its event."""
+    drill, sent = Drill(client, store), list[Event]()
+    drill.go()
+    steps = [row.digest for row in store.ledger.rows(drill.incident_id)]
+    store.approvals.decide(drill.incident_id, drill.asked.plan_digest, decision, "firebreak", "drill", steps)
+    monkeypatch.setattr("firebreak.flows.respond.send", lambda what, *_, **__: sent.append(what))
+    drill.start()
+    assert drill.go() is StateType.COMPLETED
+    assert sent[0] is event
+    assert sent.count(event) == 1
 
 
 @pytest.mark.parametrize(

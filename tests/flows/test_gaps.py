@@ -83,8 +83,8 @@ def opened(store: Store, actor: str = "mallory") -> int:
     return store.report(Batch(findings=[finding(uuid4().hex, actor=actor)]), "guard").opened[0][0]
 
 
-def triaged(store: Store) -> int:
-    incident_id = opened(store)
+def triaged(store: Store, actor: str = "mallory") -> int:
+    incident_id = opened(store, actor)
     digest = plan_digest(incident_id, STEPS)
     triage = {"steps": [s.model_dump(mode="json") for s in STEPS], "plan_digest": digest, "playbook": "x"}
     store.incidents.move(incident_id, IncidentState.TRIAGED, "test", triage=triage)
@@ -349,3 +349,18 @@ def test_scheduled_runs_that_piled_up_are_cancelled_but_for_this_one(
         StateType.CANCELLED,
         StateType.CANCELLED,
     ]
+
+
+def test_those_that_one_dead_run_had_taken_share_the_next_one(
+    store: Store, runs: Runs, client: SyncPrefectClient, deployments: dict[str, UUID], clock: Clock
+) -> None:
+    before = known(client)
+    mine = [triaged(store, actor) for actor in ("mallory", "eve", "trudy")]
+    for number in mine:
+        store.incidents.move(number, IncidentState.RESPONDING, "respond", attempts=3)
+    clock.forward(21)
+    assert ["it waits for the next one" in line for line in gaps.restart_responses(store, runs)] == [True] * 3
+    assert [store.incidents.get(number).attempts for number in mine] == [3, 3, 3]  # a limit on runs stays one
+    clock.forward(31)
+    gaps.restart_responses(store, runs)
+    assert len(started(client, deployments, "respond", before)) == 1
