@@ -34,7 +34,7 @@ def _asked(store: Store) -> set[int]:
 
 
 def will_ask(store: Store, incident: Incident) -> bool:
-    """Whether the run that has the incident may go on to ask about it, within half a minute. The caller has its lease."""
+    """Whether the run that has the incident may go on to ask about it, within half a minute; it has the lease."""
     return has_room(store, incident) and store.health.wake(f"reconcile/respond/{incident.id}")
 
 

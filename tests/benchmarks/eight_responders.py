@@ -27,8 +27,8 @@ def main() -> None:
                 made = crowd(url, addresses, responders, actions)
                 rates.append(made.actions / made.seconds)
                 print(
-                    f"{database:11}{responders} responder(s): {made.actions} actions, {len(made.wrong)} incident(s) wrong,"
-                    f" {rates[-1]:.0f} actions a second, begun anew {made.again} times, shares {made.shares}",
+                    f"{database:11}{responders} responder(s): {made.actions} actions, {len(made.wrong)} incident(s) "
+                    f"wrong, {rates[-1]:.0f} actions a second, begun anew {made.again} times, shares {made.shares}",
                     flush=True,
                 )
                 wrong += made.wrong

@@ -64,7 +64,7 @@ def planned(store: Store, drill: Drill, addresses: Addresses) -> int:
     def steps(incident: Incident) -> Iterator[Step]:
         for role in drill.roles:
             step = make(role, addresses, incident.actor).plan(store, incident, {})
-            assert step is not None
+            assert isinstance(step, Step)
             yield step.model_copy(update={"action": role, "approval": "auto"})
 
     return triaged(store, steps)
