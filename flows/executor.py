@@ -121,6 +121,8 @@ def carry_out(
         return store.ledger.row(row.digest)
     before = _probe(action, store, incident, row)
     if before.done:
+        if not row.attempts and not row.undo_of:
+            store.ledger.inherit(lease, row)
         store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
     elif before.done is None and row.state in DOUBTED:
         note = "a run ended between the deed and its check, and no probe can tell whether the effect is there"

@@ -10,6 +10,7 @@ from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.approvals import Judged
 from firebreak.blocks.store.automation import TO_APPROVAL
 from firebreak.blocks.store.incidents import Sighting
+from firebreak.blocks.store.ledger import Outcome
 from firebreak.blocks.store.relations import FALSE_ALARM, MORE
 from firebreak.detectors.findings import ActorType
 from firebreak.flows.approval_standing import standing
@@ -81,7 +82,8 @@ def _next(store: Store, incident: Incident) -> str:
         f"answer the form{f' before {asked.expires_at:%H:%M} UTC' if asked else ''}.",
         State.CONTAINED: f"look at the evidence; then run `release/firebreak` for incident {number}"
         f"{_undoes(incident)}.",
-        State.NEEDS_PERSON: f"mend what stopped the plan; then run `triage/firebreak` with again={number}, or "
+        State.NEEDS_PERSON: "the timeline's end says what stopped the plan, or that nothing stands any more; then "
+        f"run `triage/firebreak` with again={number}, or "
         f"`release/firebreak` for incident {number}.",
     }.get(incident.state)
     stands = standing(store, asked) if asked and incident.state is State.AWAITING_APPROVAL else []
@@ -159,7 +161,8 @@ def _actions(store: Store, incident_id: int) -> str:
     for row in rows:
         seen = inline(row.error or ", ".join(f"{k}: {v}" for k, v in (row.probe or {}).items()), 160)
         who = f"{row.approval}: {inline(row.decided_by)}" if row.decided_by else row.approval
-        lines.append(f"| **{row.state}** | {who} | {inline(row.title, 160)} | {seen} | `{row.digest[:12]}` |")
+        until = f" (until {row.ends_at:%Y-%m-%d %H:%M} UTC)" if row.ends_at and row.state is Outcome.SUCCEEDED else ""
+        lines.append(f"| **{row.state}** | {who} | {inline(row.title, 160)}{until} | {seen} | `{row.digest[:12]}` |")
     return "\n".join(lines)
 
 

@@ -4,10 +4,13 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from firebreak.blocks.store import Batch, Store
+from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.deployments import bootstrap, labels, up
 from firebreak.deployments.demo import SABOTAGES
 from firebreak.detectors import loki_rules
@@ -15,7 +18,10 @@ from firebreak.detectors.genai_names import ALIASES
 from firebreak.detectors.injection import train
 from firebreak.detectors.parsing import FIELDS
 from firebreak.detectors.rules import load_rules
-from firebreak.flows.policy import parse_policy
+from firebreak.flows.executor import execute, undo_of
+from firebreak.flows.policy import PlaybookStep, parse_policy
+from tests.stores import finding
+from tests.web_server import Asked, web_server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -106,6 +112,54 @@ def test_deployments_and_block_documents_have_these_names() -> None:
     said |= {command.split()[3] for command in COMMANDS if command.startswith("prefect deployment run")}
     assert len(said) > 5
     assert said <= runs | documents
+
+
+def test_the_readmes_own_action_is_carried_out_and_undone(tmp_path: Path) -> None:
+    """The code block under its heading, as it stands there, through the executor, against a real server."""
+    section = README.split("### An action of your own\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    (steps,) = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    mine: dict[str, Any] = {"__name__": "my_actions"}
+    exec(compile(code, "README.md", "exec"), mine)
+    flags = {"answer-tickets": True}
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        flag = asked.path.removeprefix("/flags/")
+        if asked.method == "PUT":
+            flags[flag] = asked.body["on"]
+        return 200, {"on": flags[flag]}
+
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    (number, other) = (store.report(Batch(findings=[finding(r, actor=r)]), "guard").opened[0][0] for r in ("r1", "r2"))
+    with web_server(answer) as server:
+        action = mine["SwitchOff"](url=server.url)
+
+        def run(number: int, step: Step) -> Row:
+            with store.lease(f"incident:{number}", "test") as lease:
+                assert lease
+                (row,) = store.ledger.enter(number, [step])
+                execute(store, store.incidents.get(number), [row], lambda _: action, lease)
+            return store.ledger.row(row.digest)
+
+        wanted = PlaybookStep.model_validate(yaml.safe_load(steps)["steps"][0])
+        assert (wanted.action, wanted.expires_after) == (action.get_block_type_slug(), 86_400)
+        rows = []
+        for each in (number, other):  # two incidents want it
+            step = action.plan(store, store.incidents.get(each), {})
+            rows.append(run(each, step.model_copy(update={"expires_after": wanted.expires_after})))
+        assert ([row.state for row in rows], flags) == ([Outcome.SUCCEEDED] * 2, {"answer-tickets": False})
+        assert [asked.method for asked in server.asked].count("PUT") == 1
+        assert run(number, undo_of(rows[0])).state is Outcome.SUCCEEDED
+        assert flags == {"answer-tickets": False}  # the other one still wants it
+        assert run(other, undo_of(rows[1])).state is Outcome.SUCCEEDED
+    assert flags == {"answer-tickets": True}
+    assert [store.ledger.row(row.digest).state for row in rows] == [Outcome.UNDONE] * 2
+
+
+def test_the_recipients_load() -> None:
+    (text,) = blocks("yaml", "recipients:")
+    policy = parse_policy(f"version: 1\nplaybooks: []\n{text}", "README.md")
+    assert [one.name for one in policy.recipients] == ["on-call", "office"]
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from firebreak.blocks.store.database import Database
 from firebreak.blocks.store.incidents import add_entry, canonical
 from firebreak.blocks.store.leases import Lease, require
-from firebreak.blocks.store.schema import ledger
+from firebreak.blocks.store.schema import incidents, ledger
+from firebreak.blocks.store.states import CLOSED
 
 Approval = Literal["auto", "one", "two"]  # nobody is asked, a person, two different people
 OnFailure = Literal["stop", "go-on", "undo"]
@@ -180,6 +181,20 @@ class Ledger:
             former=sa.func.coalesce(ledger.c.former, sa.type_coerce(former, ledger.c.former.type)),
             attempts=ledger.c.attempts + 1,
         )
+
+    def inherit(self, lease: Lease, row: Row) -> None:
+        """An effect that another open incident brought about: what it was before that is what undo goes back to.
+
+        Else, of several incidents that want one effect, the last to be released would find that it did nothing itself.
+        """
+        theirs = ledger.c.action == row.action, ledger.c.target == row.target, ledger.c.incident_id != row.incident_id
+        there = ledger.c.state == Outcome.SUCCEEDED, ledger.c.undo_of.is_(None), ledger.c.former.is_not(sa.null())
+        query = sa.select(ledger.c.former).join(incidents, incidents.c.id == ledger.c.incident_id)
+        query = query.where(*theirs, *there, incidents.c.state.not_in(CLOSED)).order_by(ledger.c.created_at).limit(1)
+        with self._db.write() as conn:
+            require(conn, self._db.clock(), lease.name, lease.owner)
+            if former := conn.execute(query).scalar():
+                conn.execute(ledger.update().where(ledger.c.digest == row.digest).values(former=former))
 
     def settle(
         self, lease: Lease, row: Row, outcome: Outcome, probe: dict[str, Any] | None, error: str | None = None

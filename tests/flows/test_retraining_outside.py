@@ -14,6 +14,7 @@ from firebreak.blocks.retraining_rules import RetrainingRules
 from firebreak.blocks.retraining_service import RetrainingService
 from firebreak.blocks.store import Batch, RetrainingState, State
 from firebreak.blocks.store.database import connect
+from firebreak.flows.retraining_attempt import TRIES
 from firebreak.flows.retraining_errors import RetrainingFailed
 from tests.flows.retraining_bench import Bench, quiet, train, train_backwards, train_sure
 from tests.stores import finding
@@ -165,6 +166,19 @@ def test_a_job_without_an_end_fails(trainer: Trainer) -> None:
     bench.service = bench.service.model_copy(update={"timeout_minutes": 0.0001})
     with pytest.raises(RetrainingFailed, match=r"had no end after 0\.0001 minutes"):
         bench.run(asked)
+
+
+def test_a_job_that_failed_is_said_and_needs_a_person(trainer: Trainer) -> None:
+    bench, asked = trainer.bench, trainer.bench.ask()
+    trainer.answer = {"state": "failed", "reason": "no room on the disk"}
+    for _ in range(TRIES):
+        with pytest.raises(RetrainingFailed, match=r"job .* failed: no room on the disk"):
+            bench.run(asked)
+    assert len(trainer.jobs) == 1  # the same job, looked at again
+    assert bench.store.retrainings.get(asked.id).state is RetrainingState.FAILED
+    assert bench.store.incidents.get(asked.incident_id).state is State.NEEDS_PERSON
+    timeline = bench.store.incidents.timeline(asked.incident_id)
+    assert "no room on the disk" in str([e.detail for e in timeline][-3:])
 
 
 def test_held_out_records_that_are_accused_since_void_what_was_made(trainer: Trainer) -> None:

@@ -1,0 +1,299 @@
+"""Messages to the policy's recipients: in their hours, again until somebody acknowledges, each at most once."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+from firebreak.blocks import notify_team
+from firebreak.blocks.action import ActionError, LeftOut
+from firebreak.blocks.notify_team import NotifyTeam
+from firebreak.blocks.store import Batch, State, Store
+from firebreak.blocks.store.alerts import AlertState
+from firebreak.blocks.store.approvals import Decision
+from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.deployments.system import System
+from firebreak.detectors.findings import Severity
+from firebreak.flows.acknowledge import acknowledge
+from firebreak.flows.alert_gaps import alert
+from firebreak.flows.executor import execute
+from firebreak.flows.policy import PolicyError, parse_policy
+from tests.stores import Clock, finding
+from tests.web_server import Asked, WebServer, web_server
+
+NO_RUNS: Any = None
+POLICY = """
+version: 1
+recipients:
+  - {name: on-call, block: custom-webhook/on-call, severities: [critical], repeat_minutes: 10, repeat_most: 3}
+  - {name: office, block: custom-webhook/office, hours: "Mon-Fri 08:00-16:00 UTC", critical_anytime: false}
+playbooks: []
+"""  # the tests' clock begins on a Friday at 12:00 UTC
+
+
+class Post:
+    """What was handed to the notification blocks: (channel, body). ``broken`` ones refuse."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        self.broken: set[str] = set()
+        self.dies = False
+
+    def tell(self, channel: str, subject: str, body: str) -> None:
+        if self.dies:
+            raise KeyboardInterrupt
+        if channel in self.broken:
+            raise ActionError(f"{channel} is broken")
+        self.sent.append((channel.removeprefix("custom-webhook/"), body))
+
+    def taken(self) -> list[str]:
+        """Who was told since the last look."""
+        told, self.sent = [channel for channel, _ in self.sent], []
+        return told
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch) -> Post:
+    post = Post()
+    monkeypatch.setattr(notify_team, "tell", post.tell)
+    return post
+
+
+def opened(store: Store, severity: Severity = Severity.CRITICAL, record: str = "r1") -> int:
+    store.registers.put_policy(POLICY)
+    return store.report(Batch(findings=[finding(record, severity=severity)]), "guard").opened[0][0]
+
+
+def notify(store: Store, number: int) -> Row:
+    incident = store.incidents.get(number)
+    step = NotifyTeam().plan(store, incident, {})
+    assert isinstance(step, Step)
+    with store.lease(f"incident:{number}", "test") as lease:
+        assert lease
+        execute(store, incident, store.ledger.enter(number, [step]), lambda _: NotifyTeam(), lease)
+    return store.ledger.rows(number)[0]
+
+
+def states(store: Store, number: int) -> list[tuple[str, int, str]]:
+    return [(one.recipient, one.number, str(one.state)) for one in store.alerts.of_incident(number)]
+
+
+def test_a_critical_one_is_repeated_until_acknowledged_each_once(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store)
+    assert notify(store, number).state is Outcome.SUCCEEDED
+    assert post.taken() == ["on-call", "office"]
+    clock.forward(599)
+    assert alert(store, NO_RUNS) == []
+    clock.forward(1)
+    for _ in range(3):
+        alert(store, NO_RUNS)
+    assert [body for _, body in post.sent] == [
+        f"[critical] incident {number}: prompt-injection (repeat 1), workflow answer-tickets, state open. "
+        f"Acknowledge it: run acknowledge/firebreak with incident_id={number}"
+    ]
+    assert post.taken() == ["on-call"]
+    clock.forward(3600)  # nobody looked for an hour: one message, not six
+    alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"]
+    store.incidents.note(number, "acknowledged", "Ada")
+    clock.forward(3600)
+    assert (alert(store, NO_RUNS), post.taken()) == ([], [])
+
+
+def test_repeats_come_to_an_end(store: Store, clock: Clock, post: Post) -> None:
+    notify(store, opened(store))
+    post.taken()
+    for _ in range(10):
+        clock.forward(600)
+        alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"] * 3
+
+
+def test_others_wait_for_the_hours_and_are_not_repeated(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store, Severity.HIGH)
+    clock.forward(4 * 3600)
+    assert notify(store, number).state is Outcome.SUCCEEDED  # it is the store's to send from here on
+    assert (post.taken(), states(store, number)) == ([], [("office", 0, "waiting")])
+    clock.forward(timedelta(days=2, hours=15, minutes=59).total_seconds())
+    assert (alert(store, NO_RUNS), post.taken()) == ([], [])
+    clock.forward(60)
+    for _ in range(3):
+        alert(store, NO_RUNS)
+        clock.forward(3600)
+    assert (post.taken(), states(store, number)) == (["office"], [("office", 0, "sent")])
+
+
+def test_a_critical_one_goes_out_of_hours_where_the_policy_lets_it(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store)
+    clock.forward(4 * 3600)
+    store.registers.put_policy(POLICY.replace(", critical_anytime: false", ""))
+    notify(store, number)
+    assert post.taken() == ["on-call", "office"]
+
+
+@pytest.mark.parametrize("what", ["decided", "given", "released", "closed"])
+def test_whatever_a_person_does_about_it_acknowledges_it(store: Store, clock: Clock, post: Post, what: str) -> None:
+    number = opened(store)
+    notify(store, number)
+    for state in (State.TRIAGED, State.RESPONDING):
+        store.incidents.move(number, state, "test")
+    store.approvals.ask(number, "digest", "run", store.now + timedelta(hours=9))
+    post.taken()
+    clock.forward(600)
+    if what == "decided":
+        store.approvals.decide(number, "digest", Decision.REFUSE, "Ada", "", [])
+    elif what == "closed":
+        store.incidents.move(number, State.RESOLVED, "Ada")
+    else:
+        entry = {"given": "approval-given", "released": "release-requested"}[what]
+        store.incidents.note(number, entry, "Ada")
+    assert (alert(store, NO_RUNS), post.taken()) == ([], [])
+
+
+def test_that_nobody_decided_in_time_acknowledges_nothing(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store)
+    notify(store, number)
+    for state in (State.TRIAGED, State.RESPONDING):
+        store.incidents.move(number, state, "test")
+    store.approvals.ask(number, "digest", "run", store.now + timedelta(minutes=5))
+    post.taken()
+    clock.forward(600)
+    store.approvals.decide(number, "digest", Decision.EXPIRED, "firebreak", "", [])
+    alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"]
+
+
+def test_what_got_graver_since_it_was_acknowledged_is_told_anew(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store, Severity.HIGH)
+    notify(store, number)
+    store.incidents.note(number, "acknowledged", "Ada")
+    post.taken()
+    clock.forward(60)
+    store.report(Batch(findings=[finding("r2", severity=Severity.CRITICAL)]), "guard")
+    notify(store, number)
+    assert [step.target for step in store.ledger.rows(number)] == ["office", "on-call, office"]
+    incident = store.incidents.get(number)
+    step = NotifyTeam().plan(store, incident, {})
+    assert isinstance(step, Step)
+    assert NotifyTeam().verify(store, incident, step).seen == {"on-call": "sent", "office": "sent"}
+    clock.forward(600)
+    post.taken()
+    alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"]
+
+
+def test_one_who_can_not_be_reached_is_said_and_keeps_nobody_else_from_hearing(store: Store, post: Post) -> None:
+    number = opened(store)
+    post.broken = {"custom-webhook/on-call"}
+    row = notify(store, number)
+    assert (row.state, row.probe) == (Outcome.FAILED, {"on-call": "failed", "office": "sent"})
+    assert post.taken() == ["office"]
+    post.broken = set()
+    assert notify(store, number).state is Outcome.SUCCEEDED
+    assert post.taken() == ["on-call"]
+
+
+def test_a_message_whose_sender_was_killed_is_unknown_and_only_a_repeat_follows(
+    store: Store, clock: Clock, post: Post
+) -> None:
+    number = opened(store)
+    post.dies = True
+    with suppress(KeyboardInterrupt):
+        notify(store, number)
+    post.dies = False
+    assert notify(store, number).state is Outcome.UNKNOWN
+    alert(store, NO_RUNS)
+    assert post.taken() == ["office"]  # it had waited behind the one that died
+    clock.forward(61)
+    assert alert(store, NO_RUNS) == [f"incident {number}: message 0 to on-call: whether it was sent is unknown"]
+    assert states(store, number)[0] == ("on-call", 0, "unknown")
+    clock.forward(600)
+    post.dies = True
+    with suppress(KeyboardInterrupt):
+        alert(store, NO_RUNS)
+    post.dies = False
+    clock.forward(661)
+    for _ in range(3):
+        alert(store, NO_RUNS)
+    assert post.taken() == []  # the lost repeat was due then; the next is due an interval after that was said
+    clock.forward(600)
+    for _ in range(3):
+        alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"]
+
+
+def test_two_who_look_at_once_send_it_once(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store)
+    notify(store, number)
+    last = store.alerts.of_incident(number)[0]
+    assert store.alerts.repeat(last)
+    assert store.alerts.repeat(last) is None
+    store.alerts.put(number, "other", {"office": "custom-webhook/office"})
+    waiting = store.alerts.of_step("other")[0]
+    assert [store.alerts.claim(waiting), store.alerts.claim(waiting)] == [True, False]
+
+
+def test_what_nobody_needs_to_hear_any_more_is_withdrawn(store: Store, clock: Clock, post: Post) -> None:
+    clock.forward(4 * 3600)
+    number = opened(store, Severity.HIGH)
+    notify(store, number)
+    store.incidents.move(number, State.RESOLVED, "Ada")
+    assert alert(store, NO_RUNS) == [f"incident {number}: message 0 to office: withdrawn"]
+    assert store.alerts.of_incident(number)[0].state is AlertState.WITHDRAWN
+
+
+def test_nobody_wants_to_hear_of_this_severity(store: Store) -> None:
+    number = opened(store, Severity.HIGH)
+    store.registers.put_policy("version: 1\nrecipients: [{name: a, block: b/c, severities: [critical]}]\nplaybooks: []")
+    step = NotifyTeam().plan(store, store.incidents.get(number), {})
+    assert isinstance(step, LeftOut)
+    assert step.why == "the policy names no recipient for severity high"
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("{name: a, block: b/c, hours: 'Mon-Fri 08:00-16:00'}", "is no time zone"),
+        ("{name: a, block: slack}", "String should match pattern"),
+        ("{name: a, block: b/c, often: true}", "unknown key; allowed here: name, block, severities"),
+        ("{name: a, block: b/c}, {name: a, block: b/d}", "each name may stand there once"),
+    ],
+)
+def test_recipients_that_can_not_be_used_are_refused_by_name(section: str, says: str) -> None:
+    with pytest.raises(PolicyError, match=says):
+        parse_policy(f"version: 1\nrecipients: [{section}]\nplaybooks: []", "policy")
+
+
+@pytest.fixture
+def webhook(prefect_server: System) -> Iterator[WebServer]:
+    def answer(asked: Asked) -> tuple[int, Any]:
+        return 200, {}
+
+    with web_server(answer) as server:
+        for name in ("on-call", "office"):
+            block = CustomWebhookNotificationBlock(
+                name=name, url=server.url, json_data={"to": name, "text": "{{body}}"}, headers=None, cookies=None
+            )
+            block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+        yield server
+
+
+@pytest.mark.integration
+def test_through_prefects_own_blocks_to_a_real_receiver_until_acknowledged(
+    store: Store, clock: Clock, webhook: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firebreak.flows.acknowledge.open_store", lambda: store)
+    number = opened(store)
+    notify(store, number)
+    clock.forward(600)
+    alert(store, NO_RUNS)
+    assert [asked.body["to"] for asked in webhook.asked] == ["on-call", "office", "on-call"]
+    assert acknowledge(number, "Ada") == f"incident {number}: Ada has it in hand; messages about it aren't repeated"
+    clock.forward(600)
+    assert alert(store, NO_RUNS) == []
+    assert len(webhook.asked) == 3
+    entries = [e for e in store.incidents.timeline(number) if e.entry in ("notified", "acknowledged")]
+    assert [e.by for e in entries] == ["respond", "respond", "reconcile", "Ada (unidentified)"]
