@@ -1,10 +1,13 @@
-"""Worker and flow run killed together, at the worst moments; the work is finished within 60 s by nobody's help."""
+"""Worker, flow runs and server killed at the worst moments; the work is finished by nobody's help, and done once."""
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -12,12 +15,13 @@ from prefect.client.schemas.objects import StateType
 from firebreak.blocks.events import signal_opened
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.ledger import Outcome
-from firebreak.deployments.processes import marked, send
+from firebreak.deployments.processes import marked, send, wait_until
 from firebreak.deployments.scenario import Scenario
 from firebreak.deployments.steps import asked_of
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType
 from tests.end_to_end.effects import count, effects_target, tell
+from tests.flows.drills.drive import triaged
 from tests.stores import finding
 from tests.waiting import until
 
@@ -133,6 +137,100 @@ def test_a_refusal_is_a_normal_end(system: System, store: Store, target: str) ->
     assert [row.state for row in store.ledger.rows(incident_id)] == [Outcome.REFUSED]
     assert count(target, incident_id) == 0
     assert end_of(asked.runs[-1]) is StateType.COMPLETED
+
+
+Moment = Callable[[Store, str, int], bool]
+MOMENTS: dict[str, Moment] = {
+    "its process has started": lambda store, target, number: True,
+    "it has the incident": lambda store, target, number: (store.holder(f"incident:{number}") or "").startswith(
+        "respond/"
+    ),
+    "it is about to act": lambda store, target, number: outcome(store, number) is Outcome.ATTEMPTED,
+    "the effect is there": lambda store, target, number: count(target, number) == 1,
+    "the ledger says so": lambda store, target, number: outcome(store, number) is Outcome.SUCCEEDED,
+}
+
+
+def outcome(store: Store, number: int) -> Outcome | None:
+    return next((row.state for row in store.ledger.rows(number)), None)
+
+
+def left_behind(store: Store, target: str) -> int:
+    """An incident that is being responded to by nobody: `reconcile` gives it a run of its own; its number."""
+    from count_effect import CountEffect
+
+    number = triaged(store, lambda incident: [CountEffect(url=target).plan(store, incident, {})])
+    store.incidents.move(number, State.RESPONDING, "a responder that died")
+    return number
+
+
+def processes_of(system: System, run_id: str) -> list[int]:
+    wanted, found = f"PREFECT__FLOW_RUN_ID={run_id}".encode(), []
+    for pid in marked(system.id):
+        with suppress(OSError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def test_five_responders_killed_each_at_another_moment(system: System, store: Store, target: str) -> None:
+    store.registers.put_policy(POLICY.format(approval="auto", minutes=30))
+    tell(target, "hold")
+    left = {left_behind(store, target): (when, moment) for when, moment in MOMENTS.items()}
+    numbers = [*left]
+
+    def killed() -> bool:
+        for number, (when, moment) in list(left.items()):
+            run_id = store.incidents.get(number).respond_run_id
+            if run_id and moment(store, target, number) and (found := processes_of(system, run_id)):
+                send(found, signal.SIGKILL)
+                print(
+                    f"killed when {when}: the ledger says {outcome(store, number)}, done {count(target, number)} times"
+                )
+                del left[number]
+        if len(left) == 1:
+            tell(target, "answer")
+        return not left
+
+    until(killed, 90, "five kills", every=0.02)
+    last = time.monotonic()
+    until(lambda: all(finished(store, number) for number in numbers), LIMIT + 30, "all finished", every=0.2)
+    print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
+    assert [count(target, number) for number in numbers] == [1] * 5
+
+
+def wait_for_a_move(store: Store, numbers: list[int], seconds: float) -> None:
+    """Until something happens to one of these incidents, or the time is over."""
+    before = [store.incidents.get(number).updated_at for number in numbers]
+    wait_until(lambda: [store.incidents.get(number).updated_at for number in numbers] != before, seconds)
+
+
+def kill_server(system: System) -> None:
+    """SIGKILL, and on when it has been started again."""
+    server, restarts = system.programs["server"], system.programs["server"].restarts
+    server.signal(signal.SIGKILL)
+    health = f"{system.api_url}/health"
+
+    def again() -> bool:
+        with suppress(httpx.HTTPError):
+            return server.restarts > restarts and httpx.get(health, timeout=2, trust_env=False).is_success
+        return False
+
+    until(again, 60, "the server is there again", every=0.1)
+
+
+def test_the_server_killed_five_times_in_a_row(system: System, store: Store, target: str) -> None:
+    """Each time with one more incident on its way, when something has just happened to one of them, or soon after."""
+    began, numbers = time.monotonic(), list[int]()
+    for _ in range(5):
+        numbers.append(drill(store, "auto"))
+        wait_for_a_move(store, numbers, 8)
+        print(f"killed at {time.monotonic() - began:.0f} s: {[str(store.incidents.get(n).state) for n in numbers]}")
+        kill_server(system)
+    last = time.monotonic()
+    until(lambda: all(finished(store, number) for number in numbers), 2 * LIMIT, "all finished", every=0.2)
+    print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
+    assert [count(target, number) for number in numbers] == [1] * 5
 
 
 def end_of(run_id: str) -> StateType:

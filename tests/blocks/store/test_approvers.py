@@ -163,6 +163,18 @@ def test_two_different_people_approve(two: Request, clock: Clock, code: Callable
     assert two.outcome is Outcome.APPROVED
 
 
+def test_an_approval_of_somebody_revoked_since_is_none(two: Request, clock: Clock, code: Callable[..., str]) -> None:
+    two.answer("Ada Lovelace", code("Ada Lovelace"))
+    assert len(two.store.approvals.given(two.asked.id, "totp")) == 1
+    clock.forward(PERIOD)
+    two.store.approvers.revoke("Ada Lovelace", "root")  # the phone was stolen
+    seed = two.store.approvers.enrol("Ada Lovelace", KEY, "root")
+    assert two.store.approvals.given(two.asked.id, "totp") == []
+    assert two.answer("Grace Hopper", code("Grace Hopper")).decision is None
+    asked = two.answer("Ada Lovelace", pyotp.TOTP(seed).at(clock.now))
+    assert (asked.decision, asked.decided_by) == (Decision.APPROVE, "Grace Hopper and Ada Lovelace")
+
+
 def test_two_people_at_once_are_both_heard(two: Request, code: Callable[..., str]) -> None:
     typed = {name: code(name) for name in ("Ada Lovelace", "Grace Hopper")}
     with ThreadPoolExecutor(2) as pool:
