@@ -15,6 +15,7 @@ from firebreak.blocks.alerting_rules import recipients_in_force
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.alerts import Alert, AlertState
 from firebreak.blocks.store.ledger import Step
+from firebreak.blocks.store.states import CLOSED
 from firebreak.detectors.findings import Severity
 
 logger = logging.getLogger("firebreak.notify")
@@ -78,10 +79,12 @@ class NotifyTeam(Action):
         if known and not told:
             return LeftOut(why=f"the policy names no recipient for severity {incident.severity}")
         target = ", ".join(told) or self.channel or "log"
+        ended = [e for e in store.incidents.timeline(incident.id) if e.entry in CLOSED and "corrected" not in e.detail]
+        more = {**({"recipients": told} if told else {}), **({"reopened": len(ended)} if ended else {})}
         return Step(
             action=self.get_block_type_slug(),
             target=target,
-            parameters={"subject": subject(incident), **({"recipients": told} if told else {})},
+            parameters={"subject": subject(incident), **more},  # one that goes on after its end is told anew
             title=f"Notify {target}" if told else f"Notify the security team ({target})",
         )
 

@@ -30,7 +30,7 @@ def enrol(args: argparse.Namespace) -> None:
 
 
 def revoke(args: argparse.Namespace) -> None:
-    """NAME's codes count no more; approvals given before stand."""
+    """NAME's codes count no more, nor does an approval that waits for a second one; decisions stand."""
     opened(args)[0].approvers.revoke(args.name, getpass.getuser())
     print(f"{args.name} is revoked")
 

@@ -16,13 +16,13 @@ def approver_key() -> str | None:
 
 def standing(store: Store, asked: Asked) -> list[str]:
     """Markdown lines: what keeps answers from counting, who has approved, and why the last answer did not count."""
-    lines = []
-    if load_policy(store).approval.identity == "none":
+    lines, identity = [], load_policy(store).approval.identity
+    if identity == "none":
         lines.append("Whoever answers stays **unidentified**: the policy's `approval.identity` is `none`.")
     elif obstacle := store.approvers.obstacle(approver_key(), asked.needed):
         lines.append(f"**No answer can count yet:** {obstacle}.")
     answers = store.approvals.answers(asked.id)
-    given = [f"{inline(a.by)} at {a.at:%H:%M:%S} UTC" for a in answers if a.verdict is Verdict.COUNTED]
+    given = [f"{inline(a.by)} at {a.at:%H:%M:%S} UTC" for a in store.approvals.given(asked.id, identity)]
     if asked.needed > 1:
         lines.append(f"Approved by {len(given)} of {asked.needed} people{': ' + ', '.join(given) if given else ''}.")
     if answers and answers[-1].verdict is not Verdict.COUNTED:

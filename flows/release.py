@@ -23,7 +23,7 @@ from firebreak.flows.ending import stands_no_more
 from firebreak.flows.executor import Result, execute
 from firebreak.flows.incident_page import publish
 from firebreak.flows.labelling import learn
-from firebreak.flows.release_plan import parts, show, undoing, untold
+from firebreak.flows.release_plan import check_names, parts, show, undoing, untold
 from firebreak.flows.shared import load_action, load_block, open_store, run_id
 
 Verdict = Literal["resolved", "false-positive", "stays-open"]
@@ -39,8 +39,7 @@ class ReleaseFailed(Exception):
 def plan_release(
     store: Store, incident: Incident, lease: Lease, verdict: State | None, chosen: Sequence[str]
 ) -> list[Step]:
-    """What is undone, last first. What stays for good is said on the timeline. Errors: ValueError (an unknown step)."""
-    parts(store, incident, verdict, chosen)  # refused before anything is done
+    """What is undone, last first. What stays for good is said on the timeline."""
     _adopt(store, incident, lease)
     planned = parts(store, incident, verdict, chosen)
     for part in planned:
@@ -142,6 +141,7 @@ def release(
         elif incident.closed and wanted:
             told = _correct(store, incident, wanted, name, asked)
         else:
+            check_names(store, incident, steps)  # before it is noted, as a release that died is started again
             asked |= {"steps": list(steps), "preview": False}
             store.incidents.note(incident.id, "release-requested", name, **asked)
             told = _release(store, incident, lease, wanted, name, steps)

@@ -36,18 +36,29 @@ def parts(store: Store, incident: Incident, verdict: State | None, chosen: Seque
     resolved the incident: only a false alarm takes it back, or somebody who names it.
     Errors: ValueError (nothing has such a name).
     """
-    rows = [row for row in store.ledger.rows(incident.id) if not row.undo_of]
-    held = untold(store, incident)
-    known = [*((row.action, row.digest) for row in rows), *([(held.action, held.digest(incident.id))] if held else [])]
-    unknown = [name for name in chosen if not any(_names(name, *one) for one in known)]
-    if unknown:
-        said = ", ".join(f"{digest[:12]} ({action})" for action, digest in known) or "none"
-        raise ValueError(f"incident {incident.id} has no step {', '.join(unknown)}; it has: {said}")
+    check_names(store, incident, chosen)
+    rows, held = _rows(store, incident), untold(store, incident)
     planned = [_part(row, verdict, chosen) for row in reversed(rows) if held is None or row.step != held]
     if held:
         chosen_too = not chosen or any(_names(name, held.action, held.digest(incident.id)) for name in chosen)
         planned.insert(0, Part(held, None, None if chosen_too else NOT_CHOSEN))
     return planned
+
+
+def check_names(store: Store, incident: Incident, chosen: Sequence[str]) -> None:
+    """Errors: ValueError (nothing has such a name)."""
+    if not chosen:
+        return
+    known = [(row.action, row.digest) for row in _rows(store, incident)]
+    if held := untold(store, incident):
+        known.append((held.action, held.digest(incident.id)))
+    if unknown := [name for name in chosen if not any(_names(name, *one) for one in known)]:
+        said = ", ".join(f"{digest[:12]} ({action})" for action, digest in known) or "none"
+        raise ValueError(f"incident {incident.id} has no step {', '.join(unknown)}; it has: {said}")
+
+
+def _rows(store: Store, incident: Incident) -> list[Row]:
+    return [row for row in store.ledger.rows(incident.id) if not row.undo_of]
 
 
 def _part(row: Row, verdict: State | None, chosen: Sequence[str]) -> Part:
@@ -73,7 +84,7 @@ def untold(store: Store, incident: Incident) -> Step | None:
     step = load_action("quarantine-actor").plan(store, incident, {})
     if not isinstance(step, Step) or step.approval != "auto":
         return None
-    same = [row for row in store.ledger.rows(incident.id) if not row.undo_of and _same(row.step, step)]
+    same = [row for row in _rows(store, incident) if _same(row.step, step)]
     if any(row.state is Outcome.SUCCEEDED or row.state in TRIED for row in same):
         return None
     return same[-1].step if same else step

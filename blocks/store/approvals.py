@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.engine import Connection
 
-from firebreak.blocks.store.approvers import Rejected, Verdict, folded, identify
+from firebreak.blocks.store.approvers import Rejected, Verdict, enrolled_since, folded, identify
 from firebreak.blocks.store.database import Database, wrote
 from firebreak.blocks.store.incidents import add_entry, move
 from firebreak.blocks.store.ledger import Outcome
@@ -134,7 +134,7 @@ class Approvals:
                     raise Rejected(Verdict.EXPIRED, "the request had expired")
                 if identity == "totp":
                     by = identify(conn, now, answer.typed_at, answer.name, answer.code.get_secret_value(), key)
-                given = [e for e in earlier if e.verdict is Verdict.COUNTED and _is_enough(e, identity)]
+                given = _given(conn, earlier, identity)
                 if answer.decision == "approve" and folded(answer.name) in {e.person for e in given}:
                     raise Rejected(Verdict.SAME_PERSON, f"{by} has approved already; it takes two different people")
             except Rejected as rejected:
@@ -207,6 +207,11 @@ class Approvals:
         with self._db.read() as conn:
             return _answers(conn, approval_id)
 
+    def given(self, approval_id: int, identity: Identity) -> list[Judged]:
+        """The approvals so far that count, in the order they came."""
+        with self._db.read() as conn:
+            return _given(conn, _answers(conn, approval_id), identity)
+
     def claim_notice(self, asked: Asked, kind: str, channel: str) -> bool:
         """True for the one who is to send this notice; whoever dies while sending leaves it at ``attempted``."""
         row = self._db.insert(notices).values(
@@ -250,6 +255,9 @@ def _answers(conn: Connection, approval_id: int) -> list[Judged]:
     return [Judged(**row._mapping) for row in conn.execute(query)]
 
 
-def _is_enough(judged: Judged, identity: Identity) -> bool:
-    """An approval from before the policy asked for identity counts no more."""
-    return identity == "none" or not judged.by.endswith(UNIDENTIFIED)
+def _given(conn: Connection, earlier: Sequence[Judged], identity: Identity) -> list[Judged]:
+    """Approvals that still count: not those from before the policy asked for identity, nor a revoked person's."""
+    counted = [each for each in earlier if each.verdict is Verdict.COUNTED]
+    if identity == "none":
+        return counted
+    return [e for e in counted if not e.by.endswith(UNIDENTIFIED) and enrolled_since(conn, e.person, e.at)]

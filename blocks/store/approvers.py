@@ -153,6 +153,12 @@ def identify(conn: Connection, now: datetime, typed_at: datetime, name: str, cod
     return str(row.name)
 
 
+def enrolled_since(conn: Connection, person: str, at: datetime) -> bool:
+    """Whether the enrolment that answered then is still in force."""
+    same = approvers.c.person == person, approvers.c.revoked_at.is_(None), approvers.c.enrolled_at <= at
+    return conn.execute(sa.select(approvers.c.id).where(*same)).first() is not None
+
+
 def folded(name: str) -> str:
     """One spelling for what people would read as the same name."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

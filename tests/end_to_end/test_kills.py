@@ -1,11 +1,10 @@
-"""Worker and flow run killed together, and the Prefect server, at the worst moments; the work is finished by nobody's
-help: within 60 s where one incident was at work, within 120 s where several were or the server was killed."""
+"""Worker, flow runs and server killed at the worst moments; the work is finished by nobody's help, and done once."""
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,12 +15,13 @@ from prefect.client.schemas.objects import StateType
 from firebreak.blocks.events import signal_opened
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.ledger import Outcome
-from firebreak.deployments.processes import marked, send
+from firebreak.deployments.processes import marked, send, wait_until
 from firebreak.deployments.scenario import Scenario
 from firebreak.deployments.steps import asked_of
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import ActorType
 from tests.end_to_end.effects import count, effects_target, tell
+from tests.flows.drills.drive import triaged
 from tests.stores import finding
 from tests.waiting import until
 
@@ -60,26 +60,11 @@ def store(system: System) -> Iterator[Store]:
 
 def drill(store: Store, approval: str, minutes: float = 30) -> int:
     """An incident whose playbook counts an effect; its number."""
-    return drills(store, 1, approval, minutes)[0]
-
-
-def drills(store: Store, number: int, approval: str = "auto", minutes: float = 30) -> list[int]:
-    """So many at once."""
     store.registers.put_policy(POLICY.format(approval=approval, minutes=minutes))
-    found = [
-        finding(
-            uuid4().hex,
-            kind="drill",
-            actor_type=ActorType.WORKFLOW,
-            actor=uuid4().hex,
-            workflow="drill",
-            token_id=None,  # a token in common would make one incident of them
-        )
-        for _ in range(number)
-    ]
-    report = store.report(Batch(findings=found), "test")
+    one = finding(uuid4().hex, kind="drill", actor_type=ActorType.WORKFLOW, actor=uuid4().hex, workflow="drill")
+    report = store.report(Batch(findings=[one]), "test")
     signal_opened(store, report)
-    return [incident_id for incident_id, _ in report.opened]
+    return report.opened[0][0]
 
 
 def kill_worker_and_runs(system: System) -> None:
@@ -130,57 +115,6 @@ def test_killed_after_the_form_was_answered(system: System, store: Store, target
     assert (decided.decision, decided.decided_by) == ("approve", "the demo (unidentified)")
 
 
-def test_killed_three_times_with_several_incidents_in_flight(system: System, store: Store, target: str) -> None:
-    """Each time with one effect done, or more, that the ledger has only as attempted."""
-    tell(target, "hold")
-    incidents, seen = drills(store, 5), 0
-    for _ in range(3):
-        until(partial(more_than, seen, target, incidents), 90, "one more effect")
-        seen = total(target, incidents)
-        assert Outcome.ATTEMPTED in {row.state for each in incidents for row in store.ledger.rows(each)}
-        kill_worker_and_runs(system)
-    tell(target, "answer")
-    until(lambda: all(finished(store, each) for each in incidents), 2 * LIMIT, "the work after the kills", every=0.2)
-    assert [count(target, each) for each in incidents] == [1] * len(incidents)
-
-
-def test_the_server_killed_five_times_while_incidents_are_in_flight(system: System, store: Store, target: str) -> None:
-    """Before triage, with an effect done whose answer is kept back, and at three moments that fall as they may."""
-    tell(target, "hold")
-    incidents = drills(store, 5)
-    kill_server(system)
-    until(lambda: total(target, incidents), 90, "an effect")
-    kill_server(system)
-    tell(target, "answer")
-    for _ in range(3):
-        kill_server(system)
-    until(lambda: all(finished(store, each) for each in incidents), 2 * LIMIT, "the work after the kills", every=0.2)
-    assert [count(target, each) for each in incidents] == [1] * len(incidents)
-
-
-def kill_server(system: System) -> None:
-    """SIGKILL to the Prefect server alone; returns when the one that its supervisor started answers."""
-    server = system.programs["server"]
-    killed = server.restarts
-    server.signal(signal.SIGKILL)
-    until(lambda: server.restarts > killed, 40, "a new server", every=0.1)
-
-    def answers() -> bool:
-        with suppress(httpx.HTTPError):
-            return httpx.get(f"{system.api_url}/health", timeout=2).is_success
-        return False
-
-    until(answers, 60, "the server answers", every=0.1)
-
-
-def total(target: str, incidents: list[int]) -> int:
-    return sum(count(target, each) for each in incidents)
-
-
-def more_than(seen: int, target: str, incidents: list[int]) -> bool:
-    return total(target, incidents) > seen
-
-
 def test_an_expired_request_ends_normally_and_says_so(system: System, store: Store, target: str) -> None:
     incident_id = drill(store, "one", minutes=0.05)
     until(lambda: store.incidents.get(incident_id).state is State.NEEDS_PERSON, 120, "the expired request", every=0.2)
@@ -203,6 +137,100 @@ def test_a_refusal_is_a_normal_end(system: System, store: Store, target: str) ->
     assert [row.state for row in store.ledger.rows(incident_id)] == [Outcome.REFUSED]
     assert count(target, incident_id) == 0
     assert end_of(asked.runs[-1]) is StateType.COMPLETED
+
+
+Moment = Callable[[Store, str, int], bool]
+MOMENTS: dict[str, Moment] = {
+    "its process has started": lambda store, target, number: True,
+    "it has the incident": lambda store, target, number: (store.holder(f"incident:{number}") or "").startswith(
+        "respond/"
+    ),
+    "it is about to act": lambda store, target, number: outcome(store, number) is Outcome.ATTEMPTED,
+    "the effect is there": lambda store, target, number: count(target, number) == 1,
+    "the ledger says so": lambda store, target, number: outcome(store, number) is Outcome.SUCCEEDED,
+}
+
+
+def outcome(store: Store, number: int) -> Outcome | None:
+    return next((row.state for row in store.ledger.rows(number)), None)
+
+
+def left_behind(store: Store, target: str) -> int:
+    """An incident that is being responded to by nobody: `reconcile` gives it a run of its own; its number."""
+    from count_effect import CountEffect
+
+    number = triaged(store, lambda incident: [CountEffect(url=target).plan(store, incident, {})])
+    store.incidents.move(number, State.RESPONDING, "a responder that died")
+    return number
+
+
+def processes_of(system: System, run_id: str) -> list[int]:
+    wanted, found = f"PREFECT__FLOW_RUN_ID={run_id}".encode(), []
+    for pid in marked(system.id):
+        with suppress(OSError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def test_five_responders_killed_each_at_another_moment(system: System, store: Store, target: str) -> None:
+    store.registers.put_policy(POLICY.format(approval="auto", minutes=30))
+    tell(target, "hold")
+    left = {left_behind(store, target): (when, moment) for when, moment in MOMENTS.items()}
+    numbers = [*left]
+
+    def killed() -> bool:
+        for number, (when, moment) in list(left.items()):
+            run_id = store.incidents.get(number).respond_run_id
+            if run_id and moment(store, target, number) and (found := processes_of(system, run_id)):
+                send(found, signal.SIGKILL)
+                print(
+                    f"killed when {when}: the ledger says {outcome(store, number)}, done {count(target, number)} times"
+                )
+                del left[number]
+        if len(left) == 1:
+            tell(target, "answer")
+        return not left
+
+    until(killed, 90, "five kills", every=0.02)
+    last = time.monotonic()
+    until(lambda: all(finished(store, number) for number in numbers), LIMIT + 30, "all finished", every=0.2)
+    print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
+    assert [count(target, number) for number in numbers] == [1] * 5
+
+
+def wait_for_a_move(store: Store, numbers: list[int], seconds: float) -> None:
+    """Until something happens to one of these incidents, or the time is over."""
+    before = [store.incidents.get(number).updated_at for number in numbers]
+    wait_until(lambda: [store.incidents.get(number).updated_at for number in numbers] != before, seconds)
+
+
+def kill_server(system: System) -> None:
+    """SIGKILL, and on when it has been started again."""
+    server, restarts = system.programs["server"], system.programs["server"].restarts
+    server.signal(signal.SIGKILL)
+    health = f"{system.api_url}/health"
+
+    def again() -> bool:
+        with suppress(httpx.HTTPError):
+            return server.restarts > restarts and httpx.get(health, timeout=2, trust_env=False).is_success
+        return False
+
+    until(again, 60, "the server is there again", every=0.1)
+
+
+def test_the_server_killed_five_times_in_a_row(system: System, store: Store, target: str) -> None:
+    """Each time with one more incident on its way, when something has just happened to one of them, or soon after."""
+    began, numbers = time.monotonic(), list[int]()
+    for _ in range(5):
+        numbers.append(drill(store, "auto"))
+        wait_for_a_move(store, numbers, 8)
+        print(f"killed at {time.monotonic() - began:.0f} s: {[str(store.incidents.get(n).state) for n in numbers]}")
+        kill_server(system)
+    last = time.monotonic()
+    until(lambda: all(finished(store, number) for number in numbers), 2 * LIMIT, "all finished", every=0.2)
+    print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
+    assert [count(target, number) for number in numbers] == [1] * 5
 
 
 def end_of(run_id: str) -> StateType:

@@ -29,13 +29,13 @@ def test_killed_after_the_answer(round: int, system: System, store: Store, targe
 
 
 @pytest.mark.parametrize("round", range(30))
-def test_killed_with_several_incidents_in_flight(round: int, system: System, store: Store, target: str) -> None:
-    test_kills.test_killed_three_times_with_several_incidents_in_flight(system, store, target)
+def test_five_responders_killed(round: int, system: System, store: Store, target: str) -> None:
+    test_kills.test_five_responders_killed_each_at_another_moment(system, store, target)
 
 
 @pytest.mark.parametrize("round", range(30))
 def test_the_server_killed(round: int, system: System, store: Store, target: str) -> None:
-    test_kills.test_the_server_killed_five_times_while_incidents_are_in_flight(system, store, target)
+    test_kills.test_the_server_killed_five_times_in_a_row(system, store, target)
 
 
 def test_fifty_incidents_at_once_are_all_answered(system: System, store: Store) -> None:

@@ -1,11 +1,15 @@
 """Messages to the policy's recipients: in their hours, again until somebody acknowledges, each at most once."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from firebreak.blocks import notify_team
@@ -14,6 +18,7 @@ from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.alerts import AlertState
 from firebreak.blocks.store.approvals import Decision
+from firebreak.blocks.store.database import connect
 from firebreak.blocks.store.ledger import Outcome, Row, Step
 from firebreak.deployments.system import System
 from firebreak.detectors.findings import Severity
@@ -185,6 +190,21 @@ def test_what_got_graver_since_it_was_acknowledged_is_told_anew(store: Store, cl
     assert post.taken() == ["on-call"]
 
 
+def test_what_goes_on_after_its_end_is_told_anew(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store)
+    notify(store, number)
+    post.taken()
+    clock.forward(60)
+    store.incidents.move(number, State.RESOLVED, "Ada")
+    store.incidents.move(number, State.OPEN, "firebreak")
+    clock.forward(60)
+    notify(store, number)
+    assert post.taken() == ["on-call", "office"]
+    clock.forward(600)
+    alert(store, NO_RUNS)
+    assert post.taken() == ["on-call"]
+
+
 def test_one_who_can_not_be_reached_is_said_and_keeps_nobody_else_from_hearing(store: Store, post: Post) -> None:
     number = opened(store)
     post.broken = {"custom-webhook/on-call"}
@@ -234,6 +254,33 @@ def test_two_who_look_at_once_send_it_once(store: Store, clock: Clock, post: Pos
     store.alerts.put(number, "other", {"office": "custom-webhook/office"})
     waiting = store.alerts.of_step("other")[0]
     assert [store.alerts.claim(waiting), store.alerts.claim(waiting)] == [True, False]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(looks=st.lists(st.tuples(st.integers(0, 900), st.booleans()), min_size=1, max_size=12))
+def test_however_senders_die_no_two_messages_come_closer_than_the_interval(looks: list[tuple[int, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        clock, tried, dying = Clock(), list[datetime](), [False]
+
+        def tell(channel: str, subject: str, body: str) -> None:
+            if channel.endswith("on-call"):
+                tried.append(clock.now)
+                if dying[0]:
+                    raise KeyboardInterrupt
+
+        patch.setattr(notify_team, "tell", tell)
+        store = Store(f"sqlite:///{folder}/store.db", clock)
+        number = opened(store)
+        notify(store, number)
+        for seconds, dying[0] in looks:
+            clock.forward(seconds)
+            for _ in range(2):
+                with suppress(KeyboardInterrupt):
+                    alert(store, NO_RUNS)
+        assert len(tried) <= 1 + 3
+        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(tried)]
+        assert all(gap >= 600 for gap in gaps), gaps
+        connect(f"sqlite:///{folder}/store.db").dispose()
 
 
 def test_what_nobody_needs_to_hear_any_more_is_withdrawn(store: Store, clock: Clock, post: Post) -> None:

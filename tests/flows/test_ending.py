@@ -33,7 +33,7 @@ def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contained(store: Store, record: str, *ends: int | None) -> int:
     """A contained incident that quarantines mallory, once for each end."""
-    workflow_alone = {"actor_type": ActorType.WORKFLOW, "actor": f"w-{record}", "token_id": None}
+    workflow_alone: dict[str, Any] = {"actor_type": ActorType.WORKFLOW, "actor": f"w-{record}", "token_id": None}
     number = store.report(Batch(findings=[finding(record, **workflow_alone)]), "guard").opened[0][0]
     hold(store, number, *ends)
     for state in (State.TRIAGED, State.RESPONDING, State.CONTAINED):

@@ -1,6 +1,7 @@
 """release as a flow on a real Prefect server: it shows first what it would do, and takes all or some."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from firebreak.blocks.quarantine_actor import QuarantineActor
 from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.ledger import Outcome, Step
+from firebreak.blocks.workflow_controls import WorkflowControls
 from firebreak.deployments.commands import REPOSITORY
 from firebreak.deployments.system import System
+from firebreak.flows.ending import end_expired
 from firebreak.flows.executor import execute
 from firebreak.flows.release import ReleaseFailed, release
+from firebreak.flows.runs import Runs
 from firebreak.flows.shared import load_action
 from tests.stores import finding
 
@@ -174,6 +178,30 @@ def test_of_a_closed_incident_nothing_is_undone(store: Store) -> None:
     assert "nothing of it stands" in release(number, "stays-open", "Ada", "again")
     assert "at most correct its verdict" in release(number, "false-positive", "Ada", "again", preview=True)
     assert store.incidents.get(number).state is State.RESOLVED
+
+
+def test_a_stop_that_ends_is_undone_at_prefect(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firebreak.flows.ending.publish", lambda store, number: None)
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("answer-tickets")
+        deployment = client.create_deployment(flow, "support", concurrency_limit=7)
+        number = store.report(Batch(findings=[finding("r1")]), "guard").opened[0][0]
+        step = Step(action="stop-workflow", target="answer-tickets", title="Stop", expires_after=3600)
+        with store.lease(f"incident:{number}", "test") as lease:
+            assert lease
+            execute(store, store.incidents.get(number), store.ledger.enter(number, [step]), load_action, lease)
+        for state in (State.TRIAGED, State.RESPONDING, State.CONTAINED):
+            store.incidents.move(number, state, "test")
+        assert WorkflowControls().is_stopped("answer-tickets") == []
+        runs = Runs(client)
+        assert end_expired(store, runs) == []
+        later = Store(f"sqlite:///{tmp_path}/store.db", lambda: store.now + timedelta(hours=1))
+        assert end_expired(later, runs) == [f"incident {number}: Stop: its time is over: undone"]
+        limit = client.read_deployment(deployment).global_concurrency_limit
+        assert limit
+        assert limit.limit == 7
+    assert standing(store, number) == {"quarantine-user"}  # a detector's, which has no end
+    assert store.incidents.get(number).state is State.CONTAINED
 
 
 def test_the_form_begins_with_a_preview() -> None:

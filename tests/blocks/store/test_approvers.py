@@ -1,5 +1,6 @@
 """Who answered, and whether it counts: codes, locks, two people, and every answer that comes when it should not."""
 
+import base64
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,6 @@ from datetime import timedelta
 import pyotp
 import pytest
 import sqlalchemy as sa
-from cryptography.fernet import Fernet
 
 from firebreak.blocks.store import ApproverError, Store
 from firebreak.blocks.store.approvals import Decision
@@ -163,6 +163,18 @@ def test_two_different_people_approve(two: Request, clock: Clock, code: Callable
     assert two.outcome is Outcome.APPROVED
 
 
+def test_an_approval_of_somebody_revoked_since_is_none(two: Request, clock: Clock, code: Callable[..., str]) -> None:
+    two.answer("Ada Lovelace", code("Ada Lovelace"))
+    assert len(two.store.approvals.given(two.asked.id, "totp")) == 1
+    clock.forward(PERIOD)
+    two.store.approvers.revoke("Ada Lovelace", "root")  # the phone was stolen
+    seed = two.store.approvers.enrol("Ada Lovelace", KEY, "root")
+    assert two.store.approvals.given(two.asked.id, "totp") == []
+    assert two.answer("Grace Hopper", code("Grace Hopper")).decision is None
+    asked = two.answer("Ada Lovelace", pyotp.TOTP(seed).at(clock.now))
+    assert (asked.decision, asked.decided_by) == (Decision.APPROVE, "Grace Hopper and Ada Lovelace")
+
+
 def test_two_people_at_once_are_both_heard(two: Request, code: Callable[..., str]) -> None:
     typed = {name: code(name) for name in ("Ada Lovelace", "Grace Hopper")}
     with ThreadPoolExecutor(2) as pool:
@@ -219,9 +231,12 @@ def test_an_answer_to_a_cancelled_request_changes_nothing(request_: Request, cod
     assert request_.outcome is Outcome.REFUSED
 
 
+ANOTHER_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
-    [(None, "is not in the environment"), ("short", "is not a key"), (Fernet.generate_key().decode(), "another key")],
+    [(None, "is not in the environment"), ("short", "is not a key"), (ANOTHER_KEY, "another key")],
 )
 def test_without_the_key_no_code_counts_and_nobody_is_locked(
     request_: Request, code: Callable[..., str], key: str | None, says: str
