@@ -16,7 +16,6 @@ from firebreak.detectors.containment import counts, narrowest
 from firebreak.detectors.findings import ActorType, Finding, Severity
 
 SHARED_TOKEN = timedelta(hours=24)  # a token seen with two users within this is never quarantined by itself
-LONGEST_AGO = timedelta(days=7)  # what an archive holds of longer ago quarantines nobody now
 
 
 def cast_votes(
@@ -37,8 +36,6 @@ def cast_votes(
                 where=graver,
             )
         )
-    if finding.time < now - LONGEST_AGO:
-        return None
     given = _given(conn, incident_id, finding.fingerprint)
     target = narrowest(finding, _users(conn, now, finding), given)
     if target is None:
