@@ -1,6 +1,6 @@
 """Who has said what against an actor, by incident; enough votes quarantine the actor in the same transaction."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -16,8 +16,6 @@ from firebreak.blocks.store.schema import findings, incidents
 from firebreak.blocks.store.states import CLOSED
 from firebreak.detectors.containment import counts, narrowest
 from firebreak.detectors.findings import ActorType, Finding, Severity
-
-LONGEST_AGO = timedelta(days=7)  # what an archive holds of longer ago quarantines nobody now
 
 
 def cast_votes(
@@ -38,8 +36,6 @@ def cast_votes(
                 where=graver,
             )
         )
-    if finding.time < now - LONGEST_AGO:
-        return None
     given = _given(conn, incident_id, finding.fingerprint)
     users = users_of(conn, now, finding.actor) if finding.actor_type is ActorType.TOKEN else 0
     target = narrowest(finding, users, given)

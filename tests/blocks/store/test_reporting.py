@@ -146,12 +146,6 @@ def test_a_certain_vote_needs_no_other(store: Store) -> None:
     assert len(store.report(Batch(findings=[finding("r1", votes=("certain",))]), "guard").contained) == 1
 
 
-def test_what_an_archive_holds_of_long_ago_opens_an_incident_and_holds_nobody(store: Store, clock: Clock) -> None:
-    clock.forward(8 * 86_400)
-    report = store.report(Batch(findings=[finding("r1", votes=("certain",))]), "scan-archive")
-    assert (report.new, report.contained, store.holds.all()) == (1, [], [])
-
-
 def test_votes_of_another_incident_are_not_counted(store: Store) -> None:
     first = store.report(Batch(findings=[finding("r1", votes=("patterns",))]), "guard").opened[0][0]
     store.incidents.move(first, State.FALSE_POSITIVE, "test")
