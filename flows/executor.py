@@ -121,7 +121,7 @@ def carry_out(
         return store.ledger.row(row.digest)
     before = _probe(action, store, incident, row)
     if before.done:
-        if not row.attempts and not row.undo_of:
+        if not row.attempts and not row.undo_of and not action.remedy:
             store.ledger.inherit(lease, row)
         store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
     elif before.done is None and row.state in DOUBTED:

@@ -133,7 +133,7 @@ def test_resolved_alone_teaches_nothing_and_a_log_that_is_gone_holds_up_no_relea
     assert "nothing learned" in release(second, "false-positive", "ada", "x")
     assert installed.incidents.get(second).state is State.FALSE_POSITIVE
     assert installed.labels.all() == []
-    with pytest.raises(ValueError, match="a false positive's texts are harmless"):
+    with pytest.raises(ValueError, match="teaches no attack"):
         release(first, "false-positive", "ada", "x", texts_are_attacks=True)
 
 
