@@ -28,6 +28,16 @@ def test_killed_after_the_answer(round: int, system: System, store: Store, targe
     test_kills.test_killed_after_the_form_was_answered(system, store, target)
 
 
+@pytest.mark.parametrize("round", range(10))
+def test_five_responders_killed(round: int, system: System, store: Store, target: str) -> None:
+    test_kills.test_five_responders_killed_each_at_another_moment(system, store, target)
+
+
+@pytest.mark.parametrize("round", range(10))
+def test_five_kills_of_the_server(round: int, system: System, store: Store, target: str) -> None:
+    test_kills.test_the_server_killed_five_times_in_a_row(system, store, target)
+
+
 def test_fifty_incidents_at_once_are_all_answered(system: System, store: Store) -> None:
     """Each of its own user, contained at once, answered by and by."""
     batch = Batch(findings=[finding(uuid4().hex, actor=uuid4().hex, severity=Severity.HIGH) for _ in range(50)])
