@@ -21,6 +21,7 @@ from firebreak.blocks.store.ledger import Row
 from firebreak.flows.markdown import inline
 
 MARGIN_SECONDS = 120  # Prefect's own timeout comes this much later than ours: the backstop
+NOBODY = "firebreak"  # who answers the form of an expired request, so that its run can end
 TRIES = 20  # answers that one run takes before another one asks
 
 

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from firebreak.blocks.events import Event, send
 from firebreak.blocks.store import Incident, Lease, PlanChanged, State, Store
-from firebreak.blocks.store.approvals import Asked, Decision
+from firebreak.blocks.store.approvals import Asked, Decision, Identity
 from firebreak.blocks.store.approvers import Verdict
 from firebreak.blocks.store.ledger import Outcome, Row, strictest
 from firebreak.flows import approval
@@ -87,11 +87,23 @@ def decide(store: Store, incident: Incident, rows: Sequence[Row], plan_digest: s
         _say(store, asked, answer.source)
     _say_end(asked)  # killed after it, before the move, the next run says it again
     store.incidents.move(incident.id, State.RESPONDING, "respond")
+    hear_late(store, asked, waiting, rules.identity)
 
 
 def _say_end(asked: Asked) -> None:
     ended = Event.APPROVAL_EXPIRED if asked.decision is Decision.EXPIRED else Event.APPROVAL_DECIDED
     send(ended, asked.incident_id, plan_digest=asked.plan_digest, decision=str(asked.decision))
+
+
+def hear_late(store: Store, asked: Asked, steps: Sequence[str], identity: Identity) -> None:
+    """Answers to the forms of other runs, given while one decided: each is kept as late, and so said."""
+    taken = {judged.source for judged in store.approvals.answers(asked.id)}
+    while answer := approval.find_answer(asked.runs, asked.plan_digest, taken):
+        taken.add(answer.source)
+        if answer.name != approval.NOBODY:
+            store.approvals.answer(asked.incident_id, asked.plan_digest, answer, steps, identity, approver_key())
+            _say(store, asked, answer.source)
+        approval.forget(answer, asked.plan_digest)
 
 
 def _say(store: Store, asked: Asked, source: str) -> None:

@@ -26,7 +26,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from firebreak.flows.approval import form_of
+from firebreak.flows.approval import NOBODY, form_of
 
 DEPLOYMENT = TAG = "firebreak"
 AI_WORKFLOW = "ai-workflow"  # the tag of deployments whose calls must be in the log
@@ -121,7 +121,7 @@ class Runs:
 
     def resume_expired(self, run: FlowRun) -> None:
         """Let a suspended run go on to its normal end; the store holds the decision, the form's content is unused."""
-        answer = {"decision": "refuse", "name": "firebreak", "comment": "nobody answered in time", "code": "000000"}
+        answer = {"decision": "refuse", "name": NOBODY, "comment": "nobody answered in time", "code": "000000"}
         fields = (form_of(run) or {}).get("properties", answer)
         self._client.resume_flow_run(run.id, run_input={k: v for k, v in answer.items() if k in fields})
 

@@ -73,9 +73,13 @@ def kill_worker_and_runs(system: System) -> None:
     send(set(marked(system.id)) - spared, signal.SIGKILL)
 
 
+def stands(store: Store, incident_id: int) -> tuple[State, Outcome | None]:
+    """The incident, and its one step once it has one."""
+    return store.incidents.get(incident_id).state, next((row.state for row in store.ledger.rows(incident_id)), None)
+
+
 def finished(store: Store, incident_id: int) -> bool:
-    (row,) = store.ledger.rows(incident_id)
-    return row.state is Outcome.SUCCEEDED and store.incidents.get(incident_id).state is State.CONTAINED
+    return stands(store, incident_id) == (State.CONTAINED, Outcome.SUCCEEDED)
 
 
 def test_killed_after_the_effect_and_before_the_ledger_write(system: System, store: Store, target: str) -> None:
@@ -142,17 +146,11 @@ def test_a_refusal_is_a_normal_end(system: System, store: Store, target: str) ->
 Moment = Callable[[Store, str, int], bool]
 MOMENTS: dict[str, Moment] = {
     "its process has started": lambda store, target, number: True,
-    "it has the incident": lambda store, target, number: (store.holder(f"incident:{number}") or "").startswith(
-        "respond/"
-    ),
-    "it is about to act": lambda store, target, number: outcome(store, number) is Outcome.ATTEMPTED,
+    "it has the incident": lambda store, target, number: "respond/" in (store.holder(f"incident:{number}") or ""),
+    "it is about to act": lambda store, target, number: stands(store, number)[1] is Outcome.ATTEMPTED,
     "the effect is there": lambda store, target, number: count(target, number) == 1,
-    "the ledger says so": lambda store, target, number: outcome(store, number) is Outcome.SUCCEEDED,
+    "the ledger says so": lambda store, target, number: stands(store, number)[1] is Outcome.SUCCEEDED,
 }
-
-
-def outcome(store: Store, number: int) -> Outcome | None:
-    return next((row.state for row in store.ledger.rows(number)), None)
 
 
 def left_behind(store: Store, target: str) -> int:
@@ -184,9 +182,7 @@ def test_five_responders_killed_each_at_another_moment(system: System, store: St
             run_id = store.incidents.get(number).respond_run_id
             if run_id and moment(store, target, number) and (found := processes_of(system, run_id)):
                 send(found, signal.SIGKILL)
-                print(
-                    f"killed when {when}: the ledger says {outcome(store, number)}, done {count(target, number)} times"
-                )
+                print(f"killed when {when}: {stands(store, number)[1]}, done {count(target, number)} times")
                 del left[number]
         if len(left) == 1:
             tell(target, "answer")
@@ -201,8 +197,8 @@ def test_five_responders_killed_each_at_another_moment(system: System, store: St
 
 def wait_for_a_move(store: Store, numbers: list[int], seconds: float) -> None:
     """Until something happens to one of these incidents, or the time is over."""
-    before = [store.incidents.get(number).updated_at for number in numbers]
-    wait_until(lambda: [store.incidents.get(number).updated_at for number in numbers] != before, seconds)
+    before = [stands(store, number) for number in numbers]
+    wait_until(lambda: [stands(store, number) for number in numbers] != before, seconds)
 
 
 def kill_server(system: System) -> None:
@@ -225,7 +221,7 @@ def test_the_server_killed_five_times_in_a_row(system: System, store: Store, tar
     for _ in range(5):
         numbers.append(drill(store, "auto"))
         wait_for_a_move(store, numbers, 8)
-        print(f"killed at {time.monotonic() - began:.0f} s: {[str(store.incidents.get(n).state) for n in numbers]}")
+        print(f"killed at {time.monotonic() - began:.0f} s: {[stands(store, n) for n in numbers]}")
         kill_server(system)
     last = time.monotonic()
     until(lambda: all(finished(store, number) for number in numbers), 2 * LIMIT, "all finished", every=0.2)

@@ -28,13 +28,13 @@ def test_killed_after_the_answer(round: int, system: System, store: Store, targe
     test_kills.test_killed_after_the_form_was_answered(system, store, target)
 
 
-@pytest.mark.parametrize("round", range(30))
+@pytest.mark.parametrize("round", range(10))
 def test_five_responders_killed(round: int, system: System, store: Store, target: str) -> None:
     test_kills.test_five_responders_killed_each_at_another_moment(system, store, target)
 
 
-@pytest.mark.parametrize("round", range(30))
-def test_the_server_killed(round: int, system: System, store: Store, target: str) -> None:
+@pytest.mark.parametrize("round", range(10))
+def test_five_kills_of_the_server(round: int, system: System, store: Store, target: str) -> None:
     test_kills.test_the_server_killed_five_times_in_a_row(system, store, target)
 
 

@@ -153,6 +153,8 @@ def test_two_runs_asking_for_the_same_plan_make_one_decision(client: SyncPrefect
     drill.run = first
     assert drill.go() is StateType.COMPLETED
     assert (drill.asked.decision, drill.asked.decided_by) == (Decision.APPROVE, ADA)
+    assert drill.verdicts == [Verdict.COUNTED, Verdict.LATE]
+    assert "the request had ended as approve" in page(store, drill.incident_id)
     assert drill.state is State.CONTAINED
 
 
