@@ -29,7 +29,7 @@ up: $(STAMP) ## a system that stays: server with a password, worker, deployments
 down: $(STAMP) ## stop it
 	@$(BIN)/python -m firebreak.deployments.up stop
 
-test: lint $(ENVIRONMENTS) $(LOGQL) ## everything that belongs to a release, about 18 minutes
+test: lint $(ENVIRONMENTS) $(LOGQL) ## everything that belongs to a release, about 20 minutes
 	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 $(ENVIRONMENTS): tests/environments.py | $(STAMP)

@@ -84,7 +84,8 @@ class GuardModel(Block):
         asked = endpoint.model_copy(update={"timeout": min(endpoint.timeout, self.seconds)})
         try:
             framed = f"{boundary}\n{text}\n{boundary}"
-            answer = asked.complete(SYSTEM.format(boundary=boundary), framed, 0, MOST_TOKENS)
+            system = SYSTEM.format(boundary=boundary)
+            answer = asked.complete(system, framed, temperature=0, most_tokens=MOST_TOKENS)
         except EndpointError as error:
             raise GuardModelError(f"guard model: {error}") from None
         try:

@@ -132,6 +132,7 @@ class ModelEndpoint(Block):
             model=self.model,
             messages=[{"role": "system", "content": system}, {"role": "user", "content": user_text}],
             temperature=openai.omit if temperature is None else temperature,
+            max_tokens=openai.omit if most_tokens is None else most_tokens,
         ) as response:
             for piece in response.iter_bytes():
                 body += piece

@@ -6,6 +6,7 @@ from typing import Any
 
 import re2
 
+MEMORY = 64 << 20  # bytes, room for a set's states; a bound, not an allocation
 _PROBE = "firebreak-probe-of-the-set"
 _GAP = re.compile(r"(?:\[\^[^\]]*\]|(?<!\\)\.)\*")
 
@@ -22,14 +23,14 @@ class PatternSet:
     A pattern that waits over a gap of any length is in a state of its own until the gap ends. Those are searched apart:
     each of their states times each of the others' would be more than a text full of beginnings leaves room for.
 
-    Raises:
+    ``memory`` bounds the states of each set, in bytes. Raises:
         MemoryError: the patterns are too many for one set.
     """
 
-    def __init__(self, patterns: list[str]) -> None:
+    def __init__(self, patterns: list[str], memory: int = MEMORY) -> None:
         waiting = {number for number, pattern in enumerate(patterns) if _GAP.search(pattern)}
         others = [number for number in range(len(patterns)) if number not in waiting]
-        self._sets = [(_set([patterns[n] for n in some]), some) for some in (others, sorted(waiting)) if some]
+        self._sets = [(_set([patterns[n] for n in some], memory), some) for some in (others, sorted(waiting)) if some]
 
     def found(self, text: bytes) -> list[int]:
         """The numbers of the patterns that match somewhere in a UTF-8 text, in order."""
@@ -41,8 +42,8 @@ class PatternSet:
         return sorted(numbers)
 
 
-def _set(patterns: list[str]) -> Any:
-    found = re2.Set.SearchSet(_options())
+def _set(patterns: list[str], memory: int) -> Any:
+    found = re2.Set.SearchSet(_options(memory))
     for pattern in patterns:
         found.Add(pattern)
     found.Add(_PROBE)
@@ -52,8 +53,8 @@ def _set(patterns: list[str]) -> Any:
     return found
 
 
-def _options() -> Any:
+def _options(memory: int = MEMORY) -> Any:
     options = re2.Options()
     options.log_errors = False  # it would write to standard error by itself
-    options.max_mem = 64 << 20  # room for a set's states; a bound, not an allocation
+    options.max_mem = memory
     return options

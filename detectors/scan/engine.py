@@ -1,9 +1,9 @@
 """Many patterns tried on many texts in one pass: hyperscan, and RE2 where hyperscan isn't to be had or isn't sure.
 
 The texts are searched one below the other, so every anchor means a line's bound as well: what is found is never less
-than what the patterns find in the texts one by one, and may be more. RE2's one automaton for all patterns would be
-faster on texts that are alike (500 MB/s), but has a state for each combination of beginnings: on real prompts it falls
-to a tenth of hyperscan's 100 MB/s (`python -m tests.benchmarks.engines`).
+than what the patterns find in the texts one by one, and may be more. RE2's automaton is faster on rules' patterns where
+texts are alike (290 MB/s to 160), but has a state for each combination of beginnings: at first sight of real prompts it
+does 39, and on the score's signs 5, where hyperscan does 110 and more (`python -m tests.benchmarks.engines`).
 
 Hyperscan reads ASCII only here. On other text it counts bytes where RE2 counts characters, and folds other letters;
 a vertical tab is white space to it alone.
@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-import re2
+from firebreak.detectors.patterns import PatternSet
 
 try:
     import hyperscan
@@ -27,7 +27,6 @@ except ImportError:  # no wheel for this platform: RE2 alone, at about half the 
 _RE2_MEMORY = 256 << 20
 _MOST_MATCHES = 500, 20  # told of one pass, and for each of its texts: texts made to match everywhere are RE2's
 NOTHING: frozenset[int] = frozenset()
-_PROBE = "firebreak-probe-of-the-engine"
 _TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|\(\?[a-zA-Z]*-[a-zA-Z]*m", re.DOTALL)
 _WIDE = re.compile(r"\\[xpP]\{|\\[pP]|[^\x00-\x7f]")
 _LINE_BOUND = {r"\A": "^", r"\z": "$"}
@@ -44,7 +43,7 @@ class Engine:
     def __init__(self, banks: Sequence[Sequence[str]], fast: bool = True) -> None:
         """Raises MemoryError where the patterns are too many for one set, re2.error where one is no pattern."""
         self.patterns = [pattern for bank in banks for pattern in bank]
-        self._all = _set([by_line(pattern) for pattern in self.patterns])
+        self._all = _re2(self.patterns)
         self._found: list[tuple[int, int]] = []  # pattern, and where a match of it ends
         self._room = 0
         self._scans: list[Callable[[bytes], object]] = []
@@ -54,7 +53,7 @@ class Engine:
             for bank in banks:
                 self._add(_build(tuple(map(by_line, bank))), first)
                 first += len(bank)
-        self._others = _set([by_line(self.patterns[index]) for index in self._rest])
+        self._others = _re2([self.patterns[index] for index in self._rest])
 
     @property
     def fast(self) -> bool:
@@ -78,13 +77,12 @@ class Engine:
                 for at, hits in among.items():
                     found[fast[at][0]] = frozenset(hits)
         for number, text in slow:
-            found[number] = frozenset(_matched(self._all, text))
+            found[number] = frozenset(self._all.found(text.encode("utf-8", "replace")))
         return found
 
     def _in_one_pass(self, texts: list[str]) -> dict[int, set[int]] | None:
         """Hits by the text's index; None where there are too many."""
-        joined = "\n".join(texts)
-        data = joined.encode()
+        data = "\n".join(texts).encode()
         matches = self._found
         matches.clear()
         self._room = _MOST_MATCHES[0] + _MOST_MATCHES[1] * len(texts)
@@ -98,9 +96,9 @@ class Engine:
             starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
             for index, end in matches:  # a match that takes the newline behind a text ends where the next begins
                 hits.setdefault(bisect_right(starts, max(end - 1, 0)) - 1, set()).add(index)
-        if self._rest and _matched(self._others, joined):
+        if self._rest and self._others.found(data):
             for at, text in enumerate(texts):
-                if more := _matched(self._others, text):
+                if more := self._others.found(text.encode()):
                     hits.setdefault(at, set()).update(self._rest[index] for index in more)
         return hits
 
@@ -163,19 +161,5 @@ def by_line(pattern: str) -> str:
     return f"(?m){_TOKEN.sub(loosen, pattern)}"
 
 
-def _set(patterns: Sequence[str]) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _RE2_MEMORY
-    found = re2.Set.SearchSet(options)
-    for pattern in (*patterns, _PROBE):
-        found.Add(pattern)
-    found.Compile()
-    if not found.Match(_PROBE):  # RE2 only logs that a set is too large, and then matches nothing
-        raise MemoryError("the patterns are too many for one RE2 set")
-    return found
-
-
-def _matched(patterns: Any, text: str) -> list[int]:
-    found: list[int] = patterns.Match(text.encode("utf-8", "replace")) or []
-    return found
+def _re2(patterns: Sequence[str]) -> PatternSet:
+    return PatternSet([by_line(pattern) for pattern in patterns], _RE2_MEMORY)

@@ -126,10 +126,11 @@ class LineScan:
         if record is None:
             return
         examined = self._rules.examine(record, self._facts)
-        self._claim(examined.findings, record)
+        claims: Iterable[Finding] = examined.findings
         if self._correlator is not None and examined.counted:
-            for claim in self._correlator.feed(record, examined.counted):  # one over a window that ended is of another
-                self._claim([claim], record if claim.record_id == record.id else None)
+            claims = [*claims, *self._correlator.feed(record, examined.counted)]
+        self._claim([claim for claim in claims if claim.record_id == record.id], record)
+        self._claim([claim for claim in claims if claim.record_id != record.id], None)  # a window of another's ended
         if record.trusted:
             self._count(record)
 

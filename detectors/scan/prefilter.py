@@ -24,7 +24,6 @@ from firebreak.detectors.scan.texts import (
     PROMPT_FIELDS,
     answer_text,
     prompt_text,
-    stand_in_lines,
     texts_by_origin,
 )
 from firebreak.detectors.text.views import VIEW_SIGNS, text_views
@@ -91,10 +90,8 @@ class _Side:
 
     def _may_speak(self, glance: Glance, call: Call, text: str, found: Iterable[int]) -> bool:
         signs = [self._patterns[number] for number in found]
-        if not call.parts:
-            return glance(text, (len(text),), signs)
-        if stand_in_lines(call):
-            return glance(text, {part.end for part in call.parts}, signs)
+        if text == call.prompt:  # then every origin's text stands in it as a piece
+            return glance(text, {part.end for part in call.parts or ()} or (len(text),), signs)
         return any(glance(each, (len(each),), signs) for each in texts_by_origin(call))
 
     def _in_readings(self, call: Call) -> list[frozenset[int]]:

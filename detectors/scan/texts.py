@@ -16,7 +16,7 @@ _NO_FACTS = Facts()
 def prompt_text(call: Call) -> str:
     """The prompt, and what each origin wrote of it, each of them whole and between line bounds."""
     prompt = call.prompt or ""
-    if not call.parts or stand_in_lines(call):
+    if not call.parts or _stand_in_lines(call):
         return prompt
     return "\n".join((prompt, *texts_by_origin(call)))
 
@@ -34,7 +34,7 @@ def texts_by_origin(call: Call) -> list[str]:
     return [text for origin in ORIGIN_FIELDS.values() if (text := view.prompt_of(origin)) is not None]
 
 
-def stand_in_lines(call: Call) -> bool:
+def _stand_in_lines(call: Call) -> bool:
     """Whether every origin wrote one piece, between line bounds of the prompt: then the prompt holds all there is."""
     prompt, parts = call.prompt or "", call.parts or ()
     claimed = 0

@@ -12,12 +12,11 @@ from pathlib import Path
 from time import process_time
 
 import hyperscan
-import re2
 
 from firebreak.detectors.injection.features import signs
 from firebreak.detectors.leaks import credentials, personal
 from firebreak.detectors.rules import load_rules
-from firebreak.detectors.scan.engine import _compile, by_line
+from firebreak.detectors.scan.engine import _compile, _re2, by_line
 from firebreak.detectors.text.views import VIEW_SIGNS
 from tests.benchmarks.made_logs import Maker
 
@@ -36,16 +35,10 @@ def patterns() -> dict[str, list[str]]:
 
 
 def by_re2(each: Sequence[str]) -> Callable[[bytes], None]:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    found = re2.Set.SearchSet(options)
-    for pattern in each:
-        found.Add(by_line(pattern))
-    found.Compile()
+    found = _re2(each).found
 
     def scan(block: bytes) -> None:
-        found.Match(block)
+        found(block)
 
     return scan
 

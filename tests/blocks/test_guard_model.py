@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from firebreak.blocks.guard_model import GuardModel, GuardModelError
+from firebreak.blocks.guard_model import MOST_TOKENS, GuardModel, GuardModelError
 from firebreak.blocks.local_classifier import OVERLAP, PIECE, check_labels, classifier, load_classifier, pieces
 from firebreak.blocks.model_endpoint import ModelEndpoint
 from firebreak.blocks.second_opinion import ASKS_A_MINUTE, PAUSE_SECONDS, SecondOpinion, second_opinion
@@ -27,6 +27,7 @@ def test_it_is_asked_with_the_text_as_data_and_nothing_left_to_chance(server: Gu
     assert server.model().is_attack(ATTACK) is True
     (asked,) = server.asked
     assert (asked["temperature"], asked["model"], len(asked["messages"])) == (0, "guard", 2)
+    assert asked["max_tokens"] == MOST_TOKENS
     system, user = (message["content"] for message in asked["messages"])
     first, *text, last = user.split("\n")
     assert first == last

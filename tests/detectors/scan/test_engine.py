@@ -7,6 +7,7 @@ import re2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from firebreak.detectors.patterns import _PROBE
 from firebreak.detectors.scan.engine import Engine, by_line
 from firebreak.detectors.scan.hints import HINTS
 from firebreak.detectors.text.views import VIEW_SIGNS
@@ -81,6 +82,12 @@ def test_what_hyperscan_refuses_is_named_and_looked_for_by_re2(caplog: pytest.Lo
 )
 def test_anchors_of_the_text_become_those_of_a_line(pattern: str, loose: str) -> None:
     assert by_line(pattern) == loose
+
+
+@pytest.mark.parametrize("engine", [FAST, SLOW], ids=["fast", "slow"])
+def test_what_a_set_is_probed_with_is_no_pattern(engine: Engine) -> None:
+    (found,) = engine.hits([f"\u0431 {_PROBE}"])
+    assert all(number < len(PATTERNS) for number in found)
 
 
 def test_no_patterns_find_nothing() -> None:
