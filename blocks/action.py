@@ -4,6 +4,7 @@ ActionError       the target refused or can't be reached: said on the ledger row
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from prefect.blocks.core import Block
@@ -41,6 +42,7 @@ class Action(Block, ABC):
     reasserted: ClassVar[bool] = False  # `reconcile` applies it again when its effect is found gone
     contains: ClassVar[bool] = True  # its effect holds something back; a message's doesn't
     remedy: ClassVar[bool] = False  # stays when the incident is resolved; undone only if it was a false alarm
+    effect: ClassVar[tuple[str, ...]] = ()  # the parameters that, with the target, say which effect a step has
 
     @property
     def reversible(self) -> bool:
@@ -82,12 +84,22 @@ class Action(Block, ABC):
         return Probe(done=False, seen={"why": f"{step.action} can't be undone"})
 
 
-def held_by_others(store: Store, incident: Incident, step: Step) -> list[int]:
-    """Other open incidents that had the same action done on the same target: what they hold is not theirs to lift."""
+def held_by_others(store: Store, incident: Incident, step: Step, effect: Sequence[str] = ()) -> list[int]:
+    """Other open incidents for which the same effect was brought about: it is not this one's alone to take back.
+
+    ``effect``: the action's `effect`. An action on the same target that differs in these has an effect of its own.
+    """
     return [
         other.id
         for other in store.incidents.in_states()
         if other.id != incident.id
         for row in store.ledger.rows(other.id)
-        if (row.action, row.target) == (step.action, step.target) and row.state is Outcome.SUCCEEDED and not row.undo_of
+        if same_effect(row.step, step, effect) and row.state is Outcome.SUCCEEDED and not row.undo_of
     ]
+
+
+def same_effect(one: Step, other: Step, effect: Sequence[str]) -> bool:
+    """Whether two steps are about the same thing at the same target; ``effect`` as the action has it."""
+    return (one.action, one.target) == (other.action, other.target) and all(
+        one.parameters.get(name) == other.parameters.get(name) for name in effect
+    )

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from firebreak.blocks.store import Store
 from firebreak.detectors.findings import Severity
 from firebreak.detectors.hours import hours
+from firebreak.detectors.yaml_text import read_yaml
 
 
 class Recipient(BaseModel):
@@ -45,5 +45,5 @@ class Recipient(BaseModel):
 
 def recipients_in_force(store: Store) -> dict[str, Recipient]:
     """The recipients of the policy in the store, by name. Errors: ValidationError (its section can't be used)."""
-    found = (yaml.safe_load(store.registers.policy() or "") or {}).get("recipients") or []
+    found = (read_yaml(store.registers.policy() or "") or {}).get("recipients") or []
     return {one.name: one for one in map(Recipient.model_validate, found)}

@@ -15,7 +15,7 @@ path (percent-encoded) or a whole JSON value, never a piece of text. Without a p
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 import yaml
@@ -26,6 +26,7 @@ from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.web import Reply, Web, web_address
 from firebreak.detectors.findings import ActorType
+from firebreak.detectors.yaml_text import read_yaml
 
 NAMES = ("actor", "workflow", "kind", "severity", "incident")
 LONGEST_PATH = 500  # before a name is filled in
@@ -77,7 +78,7 @@ class Definition(_Strict):
 def parse_definition(text: str) -> Definition:
     """Errors: ValueError naming the key."""
     try:
-        told = Definition.model_validate(yaml.safe_load(text))
+        told = Definition.model_validate(read_yaml(text))
     except yaml.YAMLError as error:
         raise ValueError(f"definition: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
@@ -105,6 +106,8 @@ class HttpAction(Action):
     _block_type_name = "HTTP Action"
     _block_type_slug = "http-action"
     _description = "Firebreak action: an HTTP request described in YAML, with its probe and its undo."
+
+    effect: ClassVar[tuple[str, ...]] = ("url", "undo")  # one target can be meant in many ways
 
     url: str = Field(description="the system's address, as https://ops.example.com/api")
     definition: str = Field(description="YAML: title, actors, approval, request, probe, undo, undone")
@@ -170,7 +173,7 @@ class HttpAction(Action):
     def undo(self, store: Store, incident: Incident, step: Step, former: dict[str, Any]) -> None:
         if "undo" not in step.parameters:
             raise ActionError(f"{step.title}: its definition has no undo; take it back by hand")
-        if not former or held_by_others(store, incident, step):
+        if not former or held_by_others(store, incident, step, self.effect):
             return
         self._send(step, Request.model_validate(step.parameters["undo"]), step.digest(incident.id))
 
@@ -180,7 +183,7 @@ class HttpAction(Action):
             return Probe(done=False, seen={"why": "its definition has no undo"})
         if not former:
             return Probe(done=True, seen={"why": "it was so before this incident, which sent nothing"})
-        if others := held_by_others(store, incident, step):
+        if others := held_by_others(store, incident, step, self.effect):
             return Probe(done=True, seen={"still wanted by incidents": others})
         if "undone" in step.parameters:
             return self._look(step, "undone")

@@ -8,11 +8,14 @@ EndpointError
 
 import time
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import openai
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+if TYPE_CHECKING:
+    import openai  # at run time only where a model is asked: it takes half a second, and every flow run loads blocks
 
 LARGEST_ANSWER = 10_000_000  # bytes
 BUSY = (408, 429)
@@ -78,7 +81,7 @@ class ModelEndpoint(Block):
     model: str = Field(description="name of the model to ask")
     timeout: float = Field(default=30.0, gt=0, description="seconds for one whole answer")
 
-    def client(self) -> openai.OpenAI:
+    def client(self) -> "openai.OpenAI":
         """The ``openai`` client, one per address and process. It doesn't retry: retries belong to tasks."""
         return _client(self.base_url, self.api_key.get_secret_value(), self.timeout)
 
@@ -91,6 +94,8 @@ class ModelEndpoint(Block):
         self, system: str, user_text: str, temperature: float | None = None, most_tokens: int | None = None
     ) -> Completion:
         """Ask once, for at most so many tokens. Errors: EndpointUnreachable, EndpointRefused, EndpointNonsense."""
+        import openai
+
         body: bytes | None = None
         failure: EndpointError
         try:
@@ -126,6 +131,8 @@ class ModelEndpoint(Block):
 
     def _ask(self, system: str, user_text: str, temperature: float | None, most_tokens: int | None) -> bytes:
         """The answer's body. The client's timeout is between bytes; ours is for the whole."""
+        import openai
+
         deadline = time.monotonic() + self.timeout
         body = bytearray()
         with self.client().chat.completions.with_streaming_response.create(
@@ -157,5 +164,7 @@ def _reason(body: object) -> str:
 
 
 @lru_cache(maxsize=8)
-def _client(base_url: str, key: str, timeout: float) -> openai.OpenAI:
+def _client(base_url: str, key: str, timeout: float) -> "openai.OpenAI":
+    import openai
+
     return openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=0)

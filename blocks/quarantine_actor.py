@@ -19,6 +19,7 @@ class QuarantineActor(Action):
 
     repeatable: ClassVar[bool] = True
     reasserted: ClassVar[bool] = True
+    effect: ClassVar[tuple[str, ...]] = ("kind", "workflow")
 
     def plan(self, store: Store, incident: Incident, parameters: dict[str, Any]) -> Step | LeftOut:
         """What containment holds already (it is the narrowest); never a workflow, never a victim.

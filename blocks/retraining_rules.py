@@ -5,11 +5,11 @@ It stands here, and not with the rest of the policy, because the action that sta
 
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firebreak.blocks.store import Store
 from firebreak.blocks.store.ledger import Approval
+from firebreak.detectors.yaml_text import read_yaml
 
 _FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 _BLOCK = r"^retraining-service/[a-z0-9-]+$"
@@ -62,6 +62,6 @@ class RetrainingRules(BaseModel):
 def rules_in_force(store: Store) -> RetrainingRules | None:
     """The section of the policy in the store; None when it has none. Errors: ValidationError (bootstrap checks it)."""
     text = store.registers.policy()
-    policy: Any = yaml.safe_load(text) if text else None
+    policy: Any = read_yaml(text) if text else None
     section = policy.get("retraining") if isinstance(policy, dict) else None
     return None if section is None else RetrainingRules.model_validate(section)

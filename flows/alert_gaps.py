@@ -9,6 +9,7 @@ from firebreak.blocks.store.alerts import Alert, AlertState
 from firebreak.detectors.findings import Severity
 from firebreak.flows.runs import Runs
 
+SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=15)  # between two tries of a message that failed
 SENT_BY_NOW = timedelta(seconds=60)  # whoever was about to send a message this long ago is dead
 
 
@@ -16,8 +17,10 @@ def alert(store: Store, runs: Runs) -> list[str]:
     """Send what is due. Whether a message went out whose sender died is unknown: said, and only a repeat follows it."""
     known, done = recipients_in_force(store), []
     for one in store.alerts.unsettled():
-        if one.state is AlertState.WAITING:
+        if one.state is AlertState.WAITING or _again(store, one):
             done += _waited(store, one, known.get(one.recipient))
+        elif one.state is AlertState.FAILED:
+            continue
         elif store.now - one.at > SENT_BY_NOW:
             why = "its sender died: sent or not, nobody can tell"
             if store.alerts.settle(one, AlertState.UNKNOWN, "reconcile", why):
@@ -26,6 +29,15 @@ def alert(store: Store, runs: Runs) -> list[str]:
         if incident.severity is Severity.CRITICAL:
             done += _repeat(store, incident, known)
     return done
+
+
+def _again(store: Store, one: Alert) -> bool:
+    """A message that failed is tried again: after a minute, then ever later, up to a quarter of an hour; a repeat
+    that has gone out since stands for it."""
+    pause = min(max(one.at - one.due_at, SOONEST), LATEST)
+    if one.state is not AlertState.FAILED or store.now - one.at < pause:
+        return False
+    return not any(later.number for later in store.alerts.of_step(one.digest) if later.recipient == one.recipient)
 
 
 def _waited(store: Store, one: Alert, recipient: Recipient | None) -> list[str]:

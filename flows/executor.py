@@ -122,7 +122,7 @@ def carry_out(
     before = _probe(action, store, incident, row)
     if before.done:
         if not row.attempts and not row.undo_of and not action.remedy:
-            store.ledger.inherit(lease, row)
+            store.ledger.inherit(lease, row, action.effect)
         store.ledger.settle(lease, row, Outcome.SUCCEEDED, {**before.seen, "found": "already so"})
     elif before.done is None and row.state in DOUBTED:
         note = "a run ended between the deed and its check, and no probe can tell whether the effect is there"

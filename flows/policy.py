@@ -17,6 +17,7 @@ from firebreak.blocks.store.ledger import Approval, OnFailure
 from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
+from firebreak.detectors.yaml_text import read_yaml
 
 _BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 LONGEST_ALLOWED = timedelta(days=366)
@@ -143,7 +144,7 @@ class Policy(_Strict):
 def parse_policy(text: str, where: str) -> Policy:
     """Errors: PolicyError naming the file, the key and what is allowed."""
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         raise PolicyError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

@@ -20,7 +20,7 @@ from firebreak.blocks.store import Incident, Lease, State, Store, StoreError
 from firebreak.blocks.store.approvals import UNIDENTIFIED, Decision
 from firebreak.blocks.store.ledger import SETTLED, Outcome, Row, Step
 from firebreak.flows.ending import stands_no_more
-from firebreak.flows.executor import Result, execute
+from firebreak.flows.executor import Result, carry_out, execute
 from firebreak.flows.incident_page import publish
 from firebreak.flows.labelling import learn
 from firebreak.flows.release_plan import check_names, parts, show, undoing, untold
@@ -54,7 +54,9 @@ def _adopt(store: Store, incident: Incident, lease: Lease) -> None:
     if step := untold(store, incident):
         if any(row.state is Outcome.UNDONE and row.step == step for row in store.ledger.rows(incident.id)):
             store.ledger.replan(incident.id, [step])  # held again since it was undone
-        execute(store, incident, store.ledger.enter(incident.id, [step]), load_action, lease)
+        (row,) = store.ledger.enter(incident.id, [step])
+        # Whatever was decided about holding them: they are held, and it is this release that says what becomes of it.
+        carry_out(store, incident, row, load_action, lease)
 
 
 @task(task_run_name="undo", retries=2, retry_delay_seconds=3, cache_policy=NO_CACHE)

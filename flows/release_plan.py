@@ -38,7 +38,12 @@ def parts(store: Store, incident: Incident, verdict: State | None, chosen: Seque
     """
     check_names(store, incident, chosen)
     rows, held = _rows(store, incident), untold(store, incident)
-    planned = [_part(row, verdict, chosen) for row in reversed(rows) if held is None or row.step != held]
+    named = [row.step for row in rows if any(_names(name, row.action, row.digest) for name in chosen)]
+    planned = [
+        _part(row, verdict, not chosen, any(_same(row.step, step) for step in named))
+        for row in reversed(rows)
+        if held is None or row.step != held
+    ]
     if held:
         chosen_too = not chosen or any(_names(name, held.action, held.digest(incident.id)) for name in chosen)
         planned.insert(0, Part(held, None, None if chosen_too else NOT_CHOSEN))
@@ -61,10 +66,10 @@ def _rows(store: Store, incident: Incident) -> list[Row]:
     return [row for row in store.ledger.rows(incident.id) if not row.undo_of]
 
 
-def _part(row: Row, verdict: State | None, chosen: Sequence[str]) -> Part:
+def _part(row: Row, verdict: State | None, everything: bool, named: bool) -> Part:
+    """``named``: this step was chosen, or another that has the same effect, which would else be held on."""
     kept, entry = None, None
-    named = any(_names(name, row.action, row.digest) for name in chosen)
-    if chosen and not named:
+    if not everything and not named:
         kept = NOT_CHOSEN
     elif row.state is Outcome.UNDONE:
         kept = "undone already"
@@ -92,10 +97,11 @@ def untold(store: Store, incident: Incident) -> Step | None:
 
 def others(store: Store, incident: Incident, step: Step) -> list[int]:
     """Other open incidents for which the same effect stands, whether a plan or a detector brought it about."""
-    found = set(held_by_others(store, incident, step))
+    found = set(held_by_others(store, incident, step, load_action(step.action).effect))
     kind = "stop-workflow" if step.action == "stop-workflow" else f"quarantine-{step.parameters.get('kind')}"
+    effect = kind, step.target, step.parameters.get("workflow", step.target)
     for hold in store.holds.all():
-        if hold.incident_id != incident.id and (hold.kind, hold.target) == (kind, step.target):
+        if hold.incident_id != incident.id and (hold.kind, hold.target, hold.workflow) == effect:
             found.add(hold.incident_id)
     return sorted(found)
 

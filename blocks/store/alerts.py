@@ -79,8 +79,9 @@ class Alerts:
         return self._read(alerts.c.incident_id == incident_id)
 
     def unsettled(self) -> list[Alert]:
-        """Those that wait, and those that somebody sends just now."""
-        return self._read(alerts.c.state.in_([AlertState.WAITING, AlertState.ATTEMPTED]))
+        """Those that wait, those that somebody sends just now, and first messages that failed."""
+        failed = (alerts.c.state == AlertState.FAILED) & (alerts.c.number == 0)
+        return self._read(alerts.c.state.in_([AlertState.WAITING, AlertState.ATTEMPTED]) | failed)
 
     def heard(self, since: Alert) -> bool:
         """Whether a person has done anything about the incident since: acknowledged, decided, released, closed it."""

@@ -182,19 +182,22 @@ class Ledger:
             attempts=ledger.c.attempts + 1,
         )
 
-    def inherit(self, lease: Lease, row: Row) -> None:
+    def inherit(self, lease: Lease, row: Row, effect: Sequence[str]) -> None:
         """An effect that another open incident brought about: what it was before that is what undo goes back to.
+        ``effect``: the parameters in which that one's step is the same.
 
         Else, of several incidents that want one effect, the last to be released would find that it did nothing itself.
         """
         theirs = ledger.c.action == row.action, ledger.c.target == row.target, ledger.c.incident_id != row.incident_id
         there = ledger.c.state == Outcome.SUCCEEDED, ledger.c.undo_of.is_(None), ledger.c.former.is_not(sa.null())
-        query = sa.select(ledger.c.former).join(incidents, incidents.c.id == ledger.c.incident_id)
-        query = query.where(*theirs, *there, incidents.c.state.not_in(CLOSED)).order_by(ledger.c.created_at).limit(1)
+        query = sa.select(ledger.c.former, ledger.c.parameters).join(incidents, incidents.c.id == ledger.c.incident_id)
+        query = query.where(*theirs, *there, incidents.c.state.not_in(CLOSED)).order_by(ledger.c.created_at)
         with self._db.write() as conn:
             require(conn, self._db.clock(), lease.name, lease.owner)
-            if former := conn.execute(query).scalar():
-                conn.execute(ledger.update().where(ledger.c.digest == row.digest).values(former=former))
+            for former, parameters in conn.execute(query).all():
+                if former and all(parameters.get(name) == row.parameters.get(name) for name in effect):
+                    conn.execute(ledger.update().where(ledger.c.digest == row.digest).values(former=former))
+                    break
 
     def settle(
         self, lease: Lease, row: Row, outcome: Outcome, probe: dict[str, Any] | None, error: str | None = None

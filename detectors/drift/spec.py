@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firebreak.detectors.findings import Severity
+from firebreak.detectors.yaml_text import read_yaml
 
 MOST_WINDOWS = 200  # that persistence looks back over
 SHIPPED = Path(__file__).parents[1] / "datasets" / "support_tickets.yml"
@@ -190,7 +191,7 @@ class DatasetSpec(_Strict):
 def parse_spec(text: str, where: str) -> DatasetSpec:
     """Errors: SpecError naming the file, the key and what is allowed."""
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firebreak.detectors.injection.features import features
+from firebreak.detectors.yaml_text import read_yaml
 
 FILE = Path(__file__).with_name("weights.yml")
 
@@ -35,7 +36,7 @@ def read_weights(path: Path) -> Weights:
     """
     mend = "write it with `python -m firebreak.detectors.injection.train`"
     try:
-        weights = Weights.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        weights = Weights.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise WeightsError(f"{path}: not a file of weights ({error}); {mend}") from None
     known = features()

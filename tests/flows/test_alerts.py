@@ -1,63 +1,25 @@
 """Messages to the policy's recipients: in their hours, again until somebody acknowledges, each at most once."""
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from firebreak.blocks import notify_team
-from firebreak.blocks.action import ActionError, LeftOut
 from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.alerts import AlertState
 from firebreak.blocks.store.approvals import Decision
 from firebreak.blocks.store.database import connect
-from firebreak.blocks.store.ledger import Outcome, Row, Step
-from firebreak.deployments.system import System
+from firebreak.blocks.store.ledger import Outcome, Step
 from firebreak.detectors.findings import Severity
-from firebreak.flows.acknowledge import acknowledge
 from firebreak.flows.alert_gaps import alert
-from firebreak.flows.executor import execute
-from firebreak.flows.policy import PolicyError, parse_policy
+from tests.flows.alerting import NO_RUNS, POLICY, Post, notify, opened, states
 from tests.stores import Clock, finding
-from tests.web_server import Asked, WebServer, web_server
-
-NO_RUNS: Any = None
-POLICY = """
-version: 1
-recipients:
-  - {name: on-call, block: custom-webhook/on-call, severities: [critical], repeat_minutes: 10, repeat_most: 3}
-  - {name: office, block: custom-webhook/office, hours: "Mon-Fri 08:00-16:00 UTC", critical_anytime: false}
-playbooks: []
-"""  # the tests' clock begins on a Friday at 12:00 UTC
-
-
-class Post:
-    """What was handed to the notification blocks: (channel, body). ``broken`` ones refuse."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str]] = []
-        self.broken: set[str] = set()
-        self.dies = False
-
-    def tell(self, channel: str, subject: str, body: str) -> None:
-        if self.dies:
-            raise KeyboardInterrupt
-        if channel in self.broken:
-            raise ActionError(f"{channel} is broken")
-        self.sent.append((channel.removeprefix("custom-webhook/"), body))
-
-    def taken(self) -> list[str]:
-        """Who was told since the last look."""
-        told, self.sent = [channel for channel, _ in self.sent], []
-        return told
 
 
 @pytest.fixture
@@ -65,25 +27,6 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Post:
     post = Post()
     monkeypatch.setattr(notify_team, "tell", post.tell)
     return post
-
-
-def opened(store: Store, severity: Severity = Severity.CRITICAL, record: str = "r1") -> int:
-    store.registers.put_policy(POLICY)
-    return store.report(Batch(findings=[finding(record, severity=severity)]), "guard").opened[0][0]
-
-
-def notify(store: Store, number: int) -> Row:
-    incident = store.incidents.get(number)
-    step = NotifyTeam().plan(store, incident, {})
-    assert isinstance(step, Step)
-    with store.lease(f"incident:{number}", "test") as lease:
-        assert lease
-        execute(store, incident, store.ledger.enter(number, [step]), lambda _: NotifyTeam(), lease)
-    return store.ledger.rows(number)[0]
-
-
-def states(store: Store, number: int) -> list[tuple[str, int, str]]:
-    return [(one.recipient, one.number, str(one.state)) for one in store.alerts.of_incident(number)]
 
 
 def test_a_critical_one_is_repeated_until_acknowledged_each_once(store: Store, clock: Clock, post: Post) -> None:
@@ -216,6 +159,42 @@ def test_one_who_can_not_be_reached_is_said_and_keeps_nobody_else_from_hearing(s
     assert post.taken() == ["on-call"]
 
 
+def test_one_that_waited_and_then_failed_is_tried_again_ever_later(store: Store, clock: Clock, post: Post) -> None:
+    number = opened(store, Severity.HIGH)
+    clock.forward(5 * 3600)  # Friday, 17:00
+    assert notify(store, number).probe == {"office": "waiting"}
+    clock.forward(63 * 3600)  # Monday, 08:00
+    post.broken = {"custom-webhook/office"}
+    alert(store, NO_RUNS)
+    assert states(store, number) == [("office", 0, "failed")]
+    clock.forward(14 * 60)
+    assert (alert(store, NO_RUNS), post.taken()) == ([], [])
+    post.broken = set()
+    clock.forward(60)
+    alert(store, NO_RUNS)
+    assert (states(store, number), post.taken()) == ([("office", 0, "sent")], ["office"])
+    clock.forward(3600)
+    assert (alert(store, NO_RUNS), post.taken()) == ([], [])
+
+
+def test_one_that_fails_at_once_is_tried_a_minute_later_until_it_is_closed(
+    store: Store, clock: Clock, post: Post
+) -> None:
+    number = opened(store)
+    post.broken = {"custom-webhook/office"}
+    notify(store, number)
+    assert post.taken() == ["on-call"]
+    for minutes in (1, 1, 2, 4):
+        clock.forward(60 * minutes - 1)
+        assert alert(store, NO_RUNS) == []
+        clock.forward(1)
+        assert alert(store, NO_RUNS) == [f"incident {number}: message 0 to office: custom-webhook/office is broken"]
+    store.incidents.move(number, State.FALSE_POSITIVE, "test")
+    clock.forward(3600)
+    alert(store, NO_RUNS)
+    assert ("office", 0, "withdrawn") in states(store, number)
+
+
 def test_a_message_whose_sender_was_killed_is_unknown_and_only_a_repeat_follows(
     store: Store, clock: Clock, post: Post
 ) -> None:
@@ -290,57 +269,3 @@ def test_what_nobody_needs_to_hear_any_more_is_withdrawn(store: Store, clock: Cl
     store.incidents.move(number, State.RESOLVED, "Ada")
     assert alert(store, NO_RUNS) == [f"incident {number}: message 0 to office: withdrawn"]
     assert store.alerts.of_incident(number)[0].state is AlertState.WITHDRAWN
-
-
-def test_nobody_wants_to_hear_of_this_severity(store: Store) -> None:
-    number = opened(store, Severity.HIGH)
-    store.registers.put_policy("version: 1\nrecipients: [{name: a, block: b/c, severities: [critical]}]\nplaybooks: []")
-    step = NotifyTeam().plan(store, store.incidents.get(number), {})
-    assert isinstance(step, LeftOut)
-    assert step.why == "the policy names no recipient for severity high"
-
-
-@pytest.mark.parametrize(
-    ("section", "says"),
-    [
-        ("{name: a, block: b/c, hours: 'Mon-Fri 08:00-16:00'}", "is no time zone"),
-        ("{name: a, block: slack}", "String should match pattern"),
-        ("{name: a, block: b/c, often: true}", "unknown key; allowed here: name, block, severities"),
-        ("{name: a, block: b/c}, {name: a, block: b/d}", "each name may stand there once"),
-    ],
-)
-def test_recipients_that_can_not_be_used_are_refused_by_name(section: str, says: str) -> None:
-    with pytest.raises(PolicyError, match=says):
-        parse_policy(f"version: 1\nrecipients: [{section}]\nplaybooks: []", "policy")
-
-
-@pytest.fixture
-def webhook(prefect_server: System) -> Iterator[WebServer]:
-    def answer(asked: Asked) -> tuple[int, Any]:
-        return 200, {}
-
-    with web_server(answer) as server:
-        for name in ("on-call", "office"):
-            block = CustomWebhookNotificationBlock(
-                name=name, url=server.url, json_data={"to": name, "text": "{{body}}"}, headers=None, cookies=None
-            )
-            block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
-        yield server
-
-
-@pytest.mark.integration
-def test_through_prefects_own_blocks_to_a_real_receiver_until_acknowledged(
-    store: Store, clock: Clock, webhook: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("firebreak.flows.acknowledge.open_store", lambda: store)
-    number = opened(store)
-    notify(store, number)
-    clock.forward(600)
-    alert(store, NO_RUNS)
-    assert [asked.body["to"] for asked in webhook.asked] == ["on-call", "office", "on-call"]
-    assert acknowledge(number, "Ada") == f"incident {number}: Ada has it in hand; messages about it aren't repeated"
-    clock.forward(600)
-    assert alert(store, NO_RUNS) == []
-    assert len(webhook.asked) == 3
-    entries = [e for e in store.incidents.timeline(number) if e.entry in ("notified", "acknowledged")]
-    assert [e.by for e in entries] == ["respond", "respond", "reconcile", "Ada (unidentified)"]

@@ -140,6 +140,41 @@ def test_a_detectors_quarantine_is_in_the_preview_and_can_be_chosen(store: Store
     assert (standing(store, number), states(store, number)) == (set(), [("quarantine-actor", Outcome.UNDONE)])
 
 
+@pytest.mark.parametrize("answer", [None, Outcome.REFUSED])
+def test_held_by_detectors_and_asked_about_the_release_undoes_it(store: Store, answer: Outcome | None) -> None:
+    number = store.report(Batch(findings=[finding("r1")]), "guard").opened[0][0]
+    step = Step(action="quarantine-actor", target="mallory", parameters=HELD, title="Hold", approval="one")
+    (row,) = store.ledger.enter(number, [step])
+    if answer:
+        with store.lease(f"incident:{number}", "test") as lease:
+            assert lease
+            store.ledger.settle(lease, row, answer, None)
+    release(number, "stays-open", "Ada", "known", preview=True)
+    assert [(row["now"], row["would be"]) for row in previewed(number)] == [("held by detectors", "undone")]
+    said = release(number, "stays-open", "Ada", "known")
+    assert said.endswith("1 step(s) undone and verified")
+    assert (standing(store, number), states(store, number)) == (set(), [("quarantine-actor", Outcome.UNDONE)])
+
+
+def test_another_workflows_quarantine_is_none_of_this_one(store: Store) -> None:
+    number = contained(store)
+    other = store.report(Batch(findings=[finding("r2", workflow="summaries")]), "guard").opened[0][0]
+    assert standing(store, other) == {"quarantine-user"}
+    release(number, "resolved", "Ada", "done", preview=True)
+    assert [row["why"] for row in previewed(number)][1] == "nothing else wants it"
+
+
+def test_an_effect_that_is_planned_twice_is_undone_whichever_step_is_chosen(store: Store) -> None:
+    number = contained(store)
+    again = Step(action="quarantine-actor", target="mallory", parameters=HELD, title="Hold", expires_after=3600)
+    with store.lease(f"incident:{number}", "test") as lease:
+        assert lease
+        execute(store, store.incidents.get(number), store.ledger.enter(number, [again]), load_action, lease)
+    release(number, "stays-open", "Ada", "x", steps=(again.digest(number)[:12],))
+    assert standing(store, number) == {"stop-workflow"}
+    assert [state for action, state in states(store, number) if action == "quarantine-actor"] == [Outcome.UNDONE] * 2
+
+
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
