@@ -59,7 +59,7 @@ def drift(s: Scenario) -> None:
     drifted = [name for name in windows[-1].confirmed if windows[-1].drifted.get(name)]
     s.accuracy["new tickets, version before"] = _accuracy(windows[-1])
     s.say(f"  incident {incident.id}: {incident.title}\n  confirmed: {', '.join(drifted)}")
-    page = s.wait(lambda: probes.artifact(f"drift-{DATASET}"), "the dataset's page", 10)
+    page = s.wait(lambda: probes.artifact(f"drift-{DATASET}"), "the dataset's page")
     s.say(f"  scores over windows: {s.system.ui_url}/artifacts/artifact/{page}")
 
 

@@ -16,6 +16,8 @@ from firebreak.blocks.store.approvals import Asked
 from firebreak.deployments import probes
 from firebreak.deployments.scenario import ATTACK, DEPLOYMENT, ORDINARY, WORKFLOW, Scenario, StepBroken
 
+STARTED = 180.0  # seconds within which a run has been started or refused, on a machine that does other things too
+
 
 def answer(s: Scenario) -> None:
     """Ordinary tickets are answered, and the log scan follows the log."""
@@ -85,7 +87,7 @@ def triage(s: Scenario) -> None:
     """Triage chose a playbook and wrote the incident's page."""
     s.wait(lambda: s.incident.triage, "triage of the incident")
     key = f"incident-{s.incident_id}"
-    artifact = s.wait(lambda: probes.artifact(key), f"the artifact {key}", 10)
+    artifact = s.wait(lambda: probes.artifact(key), f"the artifact {key}")
     triaged = [e.at for e in s.store.incidents.timeline(s.incident_id) if e.entry == State.TRIAGED]
     s.timed("triaged", triaged[-1])
     s.say(f"  playbook {(s.incident.triage or {})['playbook']}; {s.system.ui_url}/artifacts/artifact/{artifact}")
@@ -157,7 +159,7 @@ def withstand(s: Scenario) -> None:
 
 
 def _all_refused(s: Scenario) -> None:
-    for how, refused in probes.refusals(s.system.env, DEPLOYMENT, "prober", s.patience).items():
+    for how, refused in probes.refusals(s.system.env, DEPLOYMENT, "prober", max(s.patience, STARTED)).items():
         if not refused.ok:
             raise StepBroken(f"{how} was not refused: {refused.seen}")
         s.say(f"  {how}: {refused.seen}")

@@ -50,19 +50,24 @@ def wake_triage(store: Store, runs: Runs) -> list[str]:
 
 def restart_responses(store: Store, runs: Runs) -> list[str]:
     """Triaged incidents without a responder, and responders that died."""
-    done = []
-    patience = SLOW if store.health.at_work(Event.INCIDENT_TRIAGED) else UNANSWERED
-    waiting = [i for i in due(store) if store.now - i.updated_at >= _patience(i, patience, UNANSWERED)]
-    free = [i for i in waiting if not store.holder(_lease(i))]
-    if free and store.health.wake("reconcile/respond"):
-        done += _respond_again(store, runs, free[0], "no living run works on it")  # it takes the others as well
+    done, back = list[str](), set[int]()
     for incident in store.incidents.in_states(State.RESPONDING):
         if store.holder(_lease(incident)):
             continue
         if incident.respond_run_id:
             done += _respond_again(store, runs, incident, "no living run works on it")
-        elif store.health.wake(f"reconcile/respond/{incident.id}"):
+        elif store.health.wake(f"reconcile/back/{incident.id}"):
             done += _back_in_line(store, incident)
+            back.add(incident.id)
+    at_work = store.health.at_work(Event.INCIDENT_TRIAGED)
+    patience = SLOW if at_work else UNANSWERED
+    for incident in due(store):
+        waited = store.now - incident.updated_at >= _patience(incident, patience, UNANSWERED)
+        if not (waited or (incident.id in back and not at_work)) or store.holder(_lease(incident)):
+            continue
+        if store.health.wake("reconcile/respond"):
+            done += _respond_again(store, runs, incident, "no living run works on it")  # it takes the others as well
+        break
     return done
 
 

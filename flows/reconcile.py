@@ -20,7 +20,9 @@ from firebreak.flows.retraining_gaps import restart_retrainings
 from firebreak.flows.runs import Runs
 from firebreak.flows.shared import open_store, run_id
 
-INTERVAL_SECONDS = 20  # the schedule's; a run looks again and again until the next one is about to start
+INTERVAL_SECONDS = (
+    20  # the schedule's; a run looks again and again until the next one begins, which a worker starts ahead
+)
 QUICK_EVERY = 3.0
 
 Gap = Callable[[Store, Runs], list[str]]
@@ -61,7 +63,7 @@ def close_gaps(store: Store, closers: tuple[Gap, ...]) -> list[str]:
 
 
 @flow(name="reconcile")
-def reconcile(run_for_seconds: float = 12) -> str:
+def reconcile(run_for_seconds: float = 18) -> str:
     """Look at every incident and put right what is wrong; repeated quick looks until the next run is due."""
     store, ends = open_store(), time.monotonic() + run_for_seconds
     store.health.beat("reconcile", INTERVAL_SECONDS, run_id())

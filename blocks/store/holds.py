@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
-from firebreak.blocks.store.database import Database, wrote
+from firebreak.blocks.store.database import Database, upsert
 from firebreak.blocks.store.incidents import add_entry
 from firebreak.blocks.store.schema import holds
 
@@ -43,10 +43,10 @@ _AGAINST = (
 )
 
 
-def add_hold(db: Database, conn: Connection, hold: Hold) -> bool:
+def add_hold(conn: Connection, hold: Hold) -> bool:
     """True when it is new; False when it stood already for this incident."""
-    row = db.insert(holds).values(**hold.model_dump()).on_conflict_do_nothing()
-    return wrote(conn, row)
+    row = hold.model_dump()
+    return conn.execute(upsert(holds, (*row,), "DO NOTHING RETURNING 1"), row).first() is not None
 
 
 class Holds:
@@ -77,7 +77,7 @@ class Holds:
         now = self._db.clock()
         with self._db.write() as conn:
             hold = Hold(kind=kind, target=target, workflow=workflow, incident_id=incident_id, reason=reason, since=now)
-            new = add_hold(self._db, conn, hold)
+            new = add_hold(conn, hold)
             if new:
                 add_entry(conn, now, incident_id, "held", "firebreak", {"kind": kind, "target": target})
         return new

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.database import Database, upsert
 from firebreak.blocks.store.incidents import Incident, add_entry, move, read_incident
 from firebreak.blocks.store.response_schema import suppressed, ties
 from firebreak.blocks.store.schema import findings, fingerprints, incidents, token_users
@@ -24,6 +24,7 @@ ONE_PERSON = (ActorType.USER, ActorType.TOKEN)
 # Why a finding was counted on an incident and not kept.
 FALSE_ALARM = "false-alarm"  # a person has called this very record harmless
 MORE = "more-than-kept"
+_SEEN_AGAIN = "(tie, incident_id) DO UPDATE SET last_seen_at = excluded.last_seen_at"
 
 
 def pointed(conn: Connection, finding: Finding) -> Incident | None:
@@ -105,11 +106,10 @@ def related(conn: Connection, now: datetime, finding: Finding) -> tuple[Incident
     return (read_incident(row), False) if row else None
 
 
-def tie(db: Database, conn: Connection, now: datetime, finding: Finding, incident_id: int) -> None:
+def tie(conn: Connection, now: datetime, finding: Finding, incident_id: int) -> None:
     """Keep which run and token the finding was about, for those that come after it."""
-    for name in ties_of(finding):
-        row = db.insert(ties).values(tie=name, incident_id=incident_id, last_seen_at=now)
-        conn.execute(row.on_conflict_do_update(index_elements=["tie", "incident_id"], set_={"last_seen_at": now}))
+    if rows := [{"tie": name, "incident_id": incident_id, "last_seen_at": now} for name in ties_of(finding)]:
+        conn.execute(upsert(ties, (*rows[0],), _SEEN_AGAIN), rows)
 
 
 def ties_of(finding: Finding) -> list[str]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from firebreak.blocks.store.allowed import count_kept
 from firebreak.blocks.store.correlations import count_findings, save
-from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.database import Database, upsert
 from firebreak.blocks.store.drift import JudgedWindow, Renewal, add_window, put_reference
 from firebreak.blocks.store.holds import Hold
 from firebreak.blocks.store.incidents import Incident, add_entry, move
@@ -134,7 +134,7 @@ def write_finding(
         if seen_by not in known:
             seen = {**known, seen_by: now.isoformat()}
             conn.execute(findings.update().where(findings.c.key == finding.key).values(seen_by=seen))
-        if hold := vote_again(db, conn, now, finding, seen_by):
+        if hold := vote_again(conn, now, finding, seen_by):
             result.contained.append(hold)
         result.repeated += 1
         return False
@@ -145,10 +145,10 @@ def write_finding(
         return False
     joined = _join(conn, now, finding, former, result)
     incident_id, count = joined or (_open(conn, now, finding, former, result), 1)
-    tie(db, conn, now, finding, incident_id)
+    tie(conn, now, finding, incident_id)
     if finding.actor_type is not ActorType.DATASET:
-        row = db.insert(accused).values(incident_id=incident_id, record_id=finding.record_id)
-        conn.execute(row.on_conflict_do_nothing())
+        record = {"incident_id": incident_id, "record_id": finding.record_id}
+        conn.execute(upsert(accused, (*record,)), record)
     if count <= KEPT_FINDINGS or finding.severity.rank >= Severity.CRITICAL.rank:
         conn.execute(
             findings.insert().values(
@@ -164,7 +164,7 @@ def write_finding(
     else:
         suppress(db, conn, now, incident_id, MORE)
     result.new += 1
-    if hold := cast_votes(db, conn, now, finding, incident_id, seen_by):
+    if hold := cast_votes(conn, now, finding, incident_id, seen_by):
         result.contained.append(hold)
     return True
 

@@ -6,7 +6,7 @@ from typing import cast
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from firebreak.blocks.store.database import Database
+from firebreak.blocks.store.database import upsert
 from firebreak.blocks.store.detection_schema import votes
 from firebreak.blocks.store.holds import Hold, HoldKind, add_hold
 from firebreak.blocks.store.incidents import add_entry
@@ -17,25 +17,19 @@ from firebreak.blocks.store.states import CLOSED
 from firebreak.detectors.containment import counts, narrowest
 from firebreak.detectors.findings import ActorType, Finding, Severity
 
+_GRAVER = (
+    "(incident_id, fingerprint, vote) DO UPDATE SET severity = excluded.severity "
+    "WHERE votes.severity < excluded.severity"
+)
 
-def cast_votes(
-    db: Database, conn: Connection, now: datetime, finding: Finding, incident_id: int, seen_by: str
-) -> Hold | None:
+
+def cast_votes(conn: Connection, now: datetime, finding: Finding, incident_id: int, seen_by: str) -> Hold | None:
     """Keep a finding's votes and quarantine the narrowest actor they are enough for; the hold, where it is new."""
     if not counts(finding):
         return None
-    for vote in finding.votes:
-        row = db.insert(votes).values(
-            incident_id=incident_id, fingerprint=finding.fingerprint, vote=vote, severity=finding.severity.rank
-        )
-        graver = votes.c.severity < row.excluded.severity
-        conn.execute(
-            row.on_conflict_do_update(
-                index_elements=["incident_id", "fingerprint", "vote"],
-                set_={"severity": row.excluded.severity},
-                where=graver,
-            )
-        )
+    about = {"incident_id": incident_id, "fingerprint": finding.fingerprint, "severity": finding.severity.rank}
+    if rows := [{**about, "vote": vote} for vote in finding.votes]:
+        conn.execute(upsert(votes, (*rows[0],), _GRAVER), rows)
     given = _given(conn, incident_id, finding.fingerprint)
     users = users_of(conn, now, finding.actor) if finding.actor_type is ActorType.TOKEN else 0
     target = narrowest(finding, users, given)
@@ -49,7 +43,7 @@ def cast_votes(
         reason=finding.rule,
         since=now,
     )
-    new = add_hold(db, conn, hold)
+    new = add_hold(conn, hold)
     if new:
         detail = {"kind": hold.kind, "target": hold.target, "votes": " + ".join(sorted(given))}
         add_entry(conn, now, incident_id, "quarantined", seen_by, detail)
@@ -63,7 +57,7 @@ def cast_votes(
     return hold if new else None
 
 
-def vote_again(db: Database, conn: Connection, now: datetime, finding: Finding, seen_by: str) -> Hold | None:
+def vote_again(conn: Connection, now: datetime, finding: Finding, seen_by: str) -> Hold | None:
     """A finding that is stored already, seen again: a vote it lacked then counts now, unless its incident is closed."""
     row = conn.execute(
         sa.select(findings.c.incident_id, findings.c.body, incidents.c.state)
@@ -75,7 +69,7 @@ def vote_again(db: Database, conn: Connection, now: datetime, finding: Finding, 
         return None
     body = {**row.body, "votes": sorted({*had, *finding.votes})}
     conn.execute(findings.update().where(findings.c.key == finding.key).values(body=body))
-    return cast_votes(db, conn, now, finding, row.incident_id, seen_by)
+    return cast_votes(conn, now, finding, row.incident_id, seen_by)
 
 
 def _given(conn: Connection, incident_id: int, fingerprint: str) -> dict[str, Severity]:

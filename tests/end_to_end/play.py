@@ -31,7 +31,7 @@ class Play:
             self.steps[name](self.scenario)
             print(f"{name} works ({self.scenario.elapsed - began:.1f} s)", flush=True)
 
-    def breaks(self, step: str, why: str, patience: float = 60) -> None:
+    def breaks(self, step: str, why: str, patience: float = 180) -> None:
         """The sabotage named like the step breaks it, and for its own reason."""
         began, former = self.scenario.elapsed, self.scenario.patience
         self.scenario.patience = patience

@@ -10,12 +10,12 @@ from firebreak.deployments.commands import REPOSITORY
 from firebreak.deployments.demo import SABOTAGES
 from tests.waiting import until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "firebreak.deployments.demo", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
 
 
 def living_in(home: Path) -> list[str]:
@@ -39,7 +39,7 @@ def test_a_sabotaged_demo_names_the_step_and_leaves_nothing_running(tmp_path: Pa
     assert "✗ answer" in done.stdout
     assert done.stdout.splitlines()[-1] == "FAILED at step answer"
     assert (home / "store.db").exists()  # it did run there
-    until(lambda: not living_in(home), 5, "everything has ended")
+    until(lambda: not living_in(home), 60, "everything has ended")
 
 
 def test_an_unknown_sabotage_is_refused_with_what_is_allowed() -> None:

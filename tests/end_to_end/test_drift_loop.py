@@ -12,11 +12,11 @@ from firebreak.deployments.system import System
 from tests.end_to_end.play import Play
 from tests.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
 def test_every_step_works_and_breaks_when_sabotaged(system: System) -> None:
-    scenario = Scenario(system, print, person_seconds=0, patience=120)
+    scenario = Scenario(system, print, person_seconds=0, patience=240)
     retrain_at_will(scenario)
     play = Play(scenario, STEPS, SABOTAGES)
     finding(play)
@@ -52,7 +52,7 @@ def finding(play: Play) -> None:
     play.breaks("cause", "the cause is None, not population")
     play.undo("cause")
     play.scenario.store.incidents.set(play.scenario.incident_id, cause="population")
-    until(lambda: play.scenario.incident.triage is not None, 60, "triage of the incident without a cause", every=0.2)
+    until(lambda: play.scenario.incident.triage is not None, 240, "triage of the incident without a cause", every=0.2)
     again(play)
     play.works("cause")
 
@@ -60,7 +60,7 @@ def finding(play: Play) -> None:
 def again(play: Play) -> None:
     """Triage the incident once more, now that it has a cause."""
     scenario = play.scenario
-    until(lambda: scenario.incident.state in (State.TRIAGED, State.CONTAINED), 60, "watched only", every=0.2)
+    until(lambda: scenario.incident.state in (State.TRIAGED, State.CONTAINED), 240, "watched only", every=0.2)
     scenario.store.incidents.move(scenario.incident_id, State.OPEN, "test")
     probes.start("triage/firebreak", {})
 
@@ -69,7 +69,7 @@ def promoting(play: Play) -> None:
     """The retraining, its approval cancelled and asked anew, its promotion without its action, and at last with it."""
     scenario = play.scenario
     retrainings = scenario.store.retrainings
-    until(lambda: retrainings.of_incident(scenario.incident_id), 120, "the request for a retraining", every=0.2)
+    until(lambda: retrainings.of_incident(scenario.incident_id), 240, "the request for a retraining", every=0.2)
     play.breaks("retrain", "the end of the retraining", patience=15)
     (asked,) = scenario.store.retrainings.of_incident(scenario.incident_id)
     assert (asked.state, asked.attempts) == (RetrainingState.REQUESTED, 0)  # asked for, and no run has taken it
@@ -83,7 +83,7 @@ def promoting(play: Play) -> None:
 
     play.sabotage("approve-promotion")
     play.breaks("approve-promotion", "the request for approval")
-    until(lambda: scenario.incident.state is State.NEEDS_PERSON, 60, "the cancelled request is settled", every=0.2)
+    until(lambda: scenario.incident.state is State.NEEDS_PERSON, 240, "the cancelled request is settled", every=0.2)
     assert scenario.store.approvals.of_incident(scenario.incident_id)[-1].decision is Decision.CANCELLED
     ask_again(play)
     play.works("retrain", "ask-promotion")
@@ -103,7 +103,7 @@ def ask_again(play: Play) -> None:
     """What a person does once what stopped the plan is mended."""
     stuck = play.scenario.incident.state
     probes.start("triage/firebreak", {"again": play.scenario.incident_id})
-    until(lambda: play.scenario.incident.state is not stuck, 60, "triage again", every=0.2)
+    until(lambda: play.scenario.incident.state is not stuck, 240, "triage again", every=0.2)
 
 
 def rolling_back(play: Play) -> None:

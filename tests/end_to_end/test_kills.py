@@ -25,7 +25,7 @@ from tests.flows.drills.drive import triaged
 from tests.stores import finding
 from tests.waiting import until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 POLICY = """
 version: 1
@@ -36,7 +36,7 @@ playbooks:
     when: {{kind: [drill]}}
     steps: [{{action: count-effect, approval: {approval}}}]
 """
-LIMIT = 60.0
+LIMIT = 240.0  # how long it really took is printed
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def finished(store: Store, incident_id: int) -> bool:
 def test_killed_after_the_effect_and_before_the_ledger_write(system: System, store: Store, target: str) -> None:
     tell(target, "hold")
     incident_id = drill(store, "auto")
-    until(lambda: count(target, incident_id) == 1, 90, "the effect")
+    until(lambda: count(target, incident_id) == 1, LIMIT, "the effect")
     assert store.ledger.rows(incident_id)[0].state is Outcome.ATTEMPTED
     kill_worker_and_runs(system)
     killed = time.monotonic()
@@ -99,7 +99,7 @@ def test_killed_after_the_effect_and_before_the_ledger_write(system: System, sto
 def test_killed_after_the_form_was_answered(system: System, store: Store, target: str) -> None:
     scenario = Scenario(system, print)
     scenario.incident_id = incident_id = drill(store, "one")
-    asked = until(lambda: asked_of(scenario), 120, "the request for approval", every=0.2)
+    asked = until(lambda: asked_of(scenario), LIMIT, "the request for approval", every=0.2)
     assert count(target, incident_id) == 0
     scenario.approve_through_api(asked)
 
@@ -108,7 +108,7 @@ def test_killed_after_the_form_was_answered(system: System, store: Store, target
             state = client.read_flow_run(UUID(asked.runs[-1])).state
         return state is not None and state.type in (StateType.PENDING, StateType.RUNNING)
 
-    until(taken_up, 30, "the answered run starts again", every=0.05)
+    until(taken_up, LIMIT, "the answered run starts again", every=0.05)
     kill_worker_and_runs(system)
     killed = time.monotonic()
     until(lambda: finished(store, incident_id), LIMIT, "the work after the kill", every=0.2)
@@ -121,7 +121,7 @@ def test_killed_after_the_form_was_answered(system: System, store: Store, target
 
 def test_an_expired_request_ends_normally_and_says_so(system: System, store: Store, target: str) -> None:
     incident_id = drill(store, "one", minutes=0.05)
-    until(lambda: store.incidents.get(incident_id).state is State.NEEDS_PERSON, 120, "the expired request", every=0.2)
+    until(lambda: store.incidents.get(incident_id).state is State.NEEDS_PERSON, LIMIT, "the expired request", every=0.2)
     (asked,) = store.approvals.of_incident(incident_id)
     assert asked.decision == "expired"
     assert count(target, incident_id) == 0
@@ -131,11 +131,11 @@ def test_an_expired_request_ends_normally_and_says_so(system: System, store: Sto
 def test_a_refusal_is_a_normal_end(system: System, store: Store, target: str) -> None:
     scenario = Scenario(system, print)
     scenario.incident_id = incident_id = drill(store, "one")
-    asked = until(lambda: asked_of(scenario), 120, "the request for approval", every=0.2)
+    asked = until(lambda: asked_of(scenario), LIMIT, "the request for approval", every=0.2)
     with get_client(sync_client=True) as client:
         client.resume_flow_run(UUID(asked.runs[-1]), run_input={"decision": "refuse", "name": "Ada"})
     ended = State.NEEDS_PERSON  # nothing was done and nothing stands: it isn't contained, a person closes it
-    until(lambda: store.incidents.get(incident_id).state is ended, 60, "the refused plan's end", every=0.2)
+    until(lambda: store.incidents.get(incident_id).state is ended, LIMIT, "the refused plan's end", every=0.2)
     (decided,) = store.approvals.of_incident(incident_id)
     assert (decided.decision, decided.decided_by) == ("refuse", "Ada (unidentified)")
     assert [row.state for row in store.ledger.rows(incident_id)] == [Outcome.REFUSED]
@@ -154,12 +154,18 @@ MOMENTS: dict[str, Moment] = {
 
 
 def left_behind(store: Store, target: str) -> int:
-    """An incident that is being responded to by nobody: `reconcile` gives it a run of its own; its number."""
+    """An incident that is being responded to by nobody: `reconcile` finds it; its number."""
     from count_effect import CountEffect
 
     number = triaged(store, lambda incident: [CountEffect(url=target).plan(store, incident, {})])
     store.incidents.move(number, State.RESPONDING, "a responder that died")
     return number
+
+
+def responder(store: Store, number: int) -> str | None:
+    """The run that has this incident, or was started for it."""
+    kind, _, rest = (store.holder(f"incident:{number}") or "").partition("/")
+    return rest.split("/")[0] if kind == "respond" else store.incidents.get(number).respond_run_id
 
 
 def processes_of(system: System, run_id: str) -> list[int]:
@@ -172,25 +178,24 @@ def processes_of(system: System, run_id: str) -> list[int]:
 
 
 def test_five_responders_killed_each_at_another_moment(system: System, store: Store, target: str) -> None:
+    """One run takes several incidents: each kill hits whichever has the next one, at that one's moment."""
     store.registers.put_policy(POLICY.format(approval="auto", minutes=30))
-    tell(target, "hold")
-    left = {left_behind(store, target): (when, moment) for when, moment in MOMENTS.items()}
-    numbers = [*left]
+    numbers = [left_behind(store, target) for _ in MOMENTS]
+    for number, (when, moment) in zip(numbers, MOMENTS.items(), strict=True):
+        tell(target, "answer" if when == "the ledger says so" else "hold")
+        run = ""
 
-    def killed() -> bool:
-        for number, (when, moment) in list(left.items()):
-            run_id = store.incidents.get(number).respond_run_id
-            if run_id and moment(store, target, number) and (found := processes_of(system, run_id)):
-                send(found, signal.SIGKILL)
-                print(f"killed when {when}: {stands(store, number)[1]}, done {count(target, number)} times")
-                del left[number]
-        if len(left) == 1:
-            tell(target, "answer")
-        return not left
+        def killed(number: int = number, moment: Moment = moment) -> bool:
+            nonlocal run
+            run = responder(store, number) or run
+            found = processes_of(system, run) if run and moment(store, target, number) else []
+            send(found, signal.SIGKILL)
+            return bool(found)
 
-    until(killed, 90, "five kills", every=0.02)
+        until(killed, LIMIT, f"a responder killed when {when}", every=0.01)
+        print(f"killed when {when}: {stands(store, number)[1]}, done {count(target, number)} times")
     last = time.monotonic()
-    until(lambda: all(finished(store, number) for number in numbers), LIMIT + 30, "all finished", every=0.2)
+    until(lambda: all(finished(store, number) for number in numbers), LIMIT, "all finished", every=0.2)
     print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
     assert [count(target, number) for number in numbers] == [1] * 5
 
@@ -212,7 +217,7 @@ def kill_server(system: System) -> None:
             return server.restarts > restarts and httpx.get(health, timeout=2, trust_env=False).is_success
         return False
 
-    until(again, 60, "the server is there again", every=0.1)
+    until(again, LIMIT, "the server is there again", every=0.1)
 
 
 def test_the_server_killed_five_times_in_a_row(system: System, store: Store, target: str) -> None:
@@ -224,7 +229,7 @@ def test_the_server_killed_five_times_in_a_row(system: System, store: Store, tar
         print(f"killed at {time.monotonic() - began:.0f} s: {[stands(store, n) for n in numbers]}")
         kill_server(system)
     last = time.monotonic()
-    until(lambda: all(finished(store, number) for number in numbers), 2 * LIMIT, "all finished", every=0.2)
+    until(lambda: all(finished(store, number) for number in numbers), LIMIT, "all finished", every=0.2)
     print(f"all finished {time.monotonic() - last:.1f} s after the last kill")
     assert [count(target, number) for number in numbers] == [1] * 5
 
@@ -237,4 +242,4 @@ def end_of(run_id: str) -> StateType:
             state = client.read_flow_run(UUID(run_id)).state
         return state.type if state and state.is_final() else None
 
-    return until(ended, 30, "the end of the run", every=0.2) or StateType.RUNNING
+    return until(ended, LIMIT, "the end of the run", every=0.2) or StateType.RUNNING

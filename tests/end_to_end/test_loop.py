@@ -16,13 +16,13 @@ from tests.end_to_end import browser
 from tests.end_to_end.play import Play
 from tests.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 COMMENT = "{{ 6*7 }} <script>document.title = 'owned'</script> looked at it"
 
 
 def test_every_step_works_and_breaks_when_sabotaged(system: System, tmp_path: Path) -> None:
-    scenario = Scenario(system, print, person_seconds=0, patience=120)
+    scenario = Scenario(system, print, person_seconds=0, patience=240)
     play = Play(scenario, STEPS, SABOTAGES)
     scenario.attacker = "mallory"
     finding_and_triage(play)
@@ -66,7 +66,7 @@ def approving(play: Play) -> None:
     scenario = play.scenario
     play.sabotage("approve")
     play.breaks("approve", "the request for approval")
-    until(lambda: scenario.incident.state is State.NEEDS_PERSON, 60, "the cancelled request is settled", every=0.2)
+    until(lambda: scenario.incident.state is State.NEEDS_PERSON, 240, "the cancelled request is settled", every=0.2)
     (asked,) = scenario.store.approvals.of_incident(scenario.incident_id)
     assert asked.decision is Decision.CANCELLED
     rows = [row for row in scenario.store.ledger.rows(scenario.incident_id) if row.approval != "auto"]
@@ -106,7 +106,7 @@ def answering(play: Play, picture: Path) -> None:
 
     play.undo("stop")
     probes.start("triage/firebreak", {"again": scenario.incident_id})
-    until(lambda: scenario.incident.state is not State.NEEDS_PERSON, 60, "triage again", every=0.2)
+    until(lambda: scenario.incident.state is not State.NEEDS_PERSON, 240, "triage again", every=0.2)
     play.works("stop")  # by the approval that was given: the plan and its digest are the same
     assert len(scenario.store.approvals.of_incident(scenario.incident_id)) == 1
     page_shows_comment_as_text(scenario)
