@@ -130,7 +130,9 @@ def test_work_that_somebody_holds_is_left_alone(store: Store, clock: Clock, runs
     store.incidents.move(incident_id, IncidentState.RESPONDING, "test")
     with store.lease(f"incident:{incident_id}", "a living run"):
         assert gaps.restart_responses(store, runs) == []
-    assert len(gaps.restart_responses(store, runs)) == 1
+    back, started = gaps.restart_responses(store, runs)
+    assert "it waits for the next one" in back
+    assert "started respond run" in started
 
 
 def test_a_dead_responder_is_buried_and_replaced(
@@ -359,7 +361,10 @@ def test_those_that_one_dead_run_had_taken_share_the_next_one(
     for number in mine:
         store.incidents.move(number, IncidentState.RESPONDING, "respond", attempts=3)
     clock.forward(21)
-    assert ["it waits for the next one" in line for line in gaps.restart_responses(store, runs)] == [True] * 3
+    *back, restarted = gaps.restart_responses(store, runs)
+    assert ["it waits for the next one" in line for line in back] == [True] * 3
+    assert "no living run works on it; started respond run" in restarted
+    assert len(started(client, deployments, "respond", before)) == 1
     assert [store.incidents.get(number).attempts for number in mine] == [3, 3, 3]  # a limit on runs stays one
     clock.forward(31)
     gaps.restart_responses(store, runs)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
@@ -24,13 +25,14 @@ RECORDS: dict[str, Any] = {
     "forged": {"severity": Severity.HIGH, "trusted": False},
     "out of a tool": {"severity": Severity.HIGH, "origin": Origin.TOOL},
 }
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk is waited for
 OPEN = [state for state in State if state not in CLOSED]
 
 
 class Reporting(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         self.url, self.clock = f"sqlite:///{self.folder.name}/store.db", Clock()
         self.store = Store(self.url, self.clock)
         self.given: dict[str, set[str]] = {}  # by the finding's key: all votes it had while its incident was open
