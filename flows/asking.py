@@ -11,7 +11,7 @@ from firebreak.blocks.store import Incident, State, Store
 from firebreak.detectors.findings import Severity
 from firebreak.flows.runs import Runs
 
-ASKED_AT_ONCE = 5  # incidents that people are asked about at a time
+ASKED_AT_ONCE = 3  # incidents that people are asked about at a time
 FOR_CRITICAL = 3  # further ones, for critical incidents alone
 WAIT = 10.0  # for others who give turns, each within a second
 TO_ASK = "to ask"
