@@ -94,12 +94,5 @@ def held_by_others(store: Store, incident: Incident, step: Step, effect: Sequenc
         for other in store.incidents.in_states()
         if other.id != incident.id
         for row in store.ledger.rows(other.id)
-        if same_effect(row.step, step, effect) and row.state is Outcome.SUCCEEDED and not row.undo_of
+        if row.step.same_effect(step, effect) and row.state is Outcome.SUCCEEDED and not row.undo_of
     ]
-
-
-def same_effect(one: Step, other: Step, effect: Sequence[str]) -> bool:
-    """Whether two steps are about the same thing at the same target; ``effect`` as the action has it."""
-    return (one.action, one.target) == (other.action, other.target) and all(
-        one.parameters.get(name) == other.parameters.get(name) for name in effect
-    )

@@ -9,6 +9,8 @@ from firebreak.detectors.findings import Severity
 from firebreak.detectors.hours import hours
 from firebreak.detectors.yaml_text import read_yaml
 
+BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"  # a block document as type/name
+
 
 class Recipient(BaseModel):
     """Somebody who is told through a Prefect notification block."""
@@ -16,7 +18,7 @@ class Recipient(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,60}$")
-    block: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", description="a Prefect notification block as type/name")
+    block: str = Field(pattern=BLOCK, description="a Prefect notification block as type/name")
     severities: tuple[Severity, ...] = Field(default=(), description="an empty list: all")
     hours: str | None = Field(
         default=None, description="`Mon-Fri 08:00-18:00 Europe/Berlin`; what comes outside waits. Absent: always"

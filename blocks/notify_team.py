@@ -4,6 +4,7 @@ What waits for a recipient's hours, and the repeats of critical ones, are `recon
 """
 
 import logging
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from prefect.blocks.abstract import NotificationBlock
@@ -17,6 +18,9 @@ from firebreak.blocks.store.alerts import Alert, AlertState
 from firebreak.blocks.store.ledger import Step
 from firebreak.blocks.store.states import CLOSED
 from firebreak.detectors.findings import Severity
+
+SENT_BY_NOW = timedelta(seconds=60)  # whoever was about to send a message this long ago is dead
+SENDER_DIED = "its sender died: sent or not, nobody can tell"
 
 logger = logging.getLogger("firebreak.notify")
 

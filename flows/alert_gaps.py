@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 from firebreak.blocks.alerting_rules import Recipient, recipients_in_force
-from firebreak.blocks.notify_team import send_alert
+from firebreak.blocks.notify_team import SENDER_DIED, SENT_BY_NOW, send_alert
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.alerts import Alert, AlertState
 from firebreak.detectors.findings import Severity
 from firebreak.flows.runs import Runs
 
 SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=15)  # between two tries of a message that failed
-SENT_BY_NOW = timedelta(seconds=60)  # whoever was about to send a message this long ago is dead
 
 
 def alert(store: Store, runs: Runs) -> list[str]:
@@ -19,16 +18,17 @@ def alert(store: Store, runs: Runs) -> list[str]:
     for one in store.alerts.unsettled():
         if one.state is AlertState.WAITING or _again(store, one):
             done += _waited(store, one, known.get(one.recipient))
-        elif one.state is AlertState.FAILED:
-            continue
-        elif store.now - one.at > SENT_BY_NOW:
-            why = "its sender died: sent or not, nobody can tell"
-            if store.alerts.settle(one, AlertState.UNKNOWN, "reconcile", why):
-                done.append(f"{_name(one)}: whether it was sent is unknown")
+        elif one.state is AlertState.ATTEMPTED and store.now - one.at > SENT_BY_NOW:
+            done += _lost(store, one)
     for incident in store.incidents.in_states():
         if incident.severity is Severity.CRITICAL:
             done += _repeat(store, incident, known)
     return done
+
+
+def _lost(store: Store, one: Alert) -> list[str]:
+    unknown = store.alerts.settle(one, AlertState.UNKNOWN, "reconcile", SENDER_DIED)
+    return [f"{_name(one)}: whether it was sent is unknown"] if unknown else []
 
 
 def _again(store: Store, one: Alert) -> bool:

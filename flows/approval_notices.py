@@ -4,14 +4,13 @@ from datetime import timedelta
 
 from firebreak.blocks.action import ActionError
 from firebreak.blocks.events import Event, send
-from firebreak.blocks.notify_team import tell
+from firebreak.blocks.notify_team import SENDER_DIED, SENT_BY_NOW, tell
 from firebreak.blocks.store import Incident, State, Store
 from firebreak.blocks.store.approvals import Asked
 from firebreak.blocks.store.ledger import Outcome
 from firebreak.flows.policy import ApprovalRules, load_policy
 from firebreak.flows.runs import Runs
 
-SENT_BY_NOW = timedelta(seconds=60)  # whoever was about to send a message this long ago is dead
 REMINDED, ESCALATED = "reminded", "escalated"  # as the timeline has them, after `approval-`
 
 
@@ -28,7 +27,7 @@ def remind(store: Store, runs: Runs) -> list[str]:
 def _notify(store: Store, incident: Incident, asked: Asked, rules: ApprovalRules) -> list[str]:
     done = []
     for kind in store.approvals.unsettled_notices(asked, store.now - SENT_BY_NOW):
-        store.approvals.settle_notice(asked, kind, Outcome.UNKNOWN, why="its sender died: sent or not, nobody can tell")
+        store.approvals.settle_notice(asked, kind, Outcome.UNKNOWN, why=SENDER_DIED)
         done.append(f"incident {incident.id}: notice {kind}: whether it was sent is unknown")
     for kind, channel, minutes in _wanted(rules):
         due = asked.expires_at - timedelta(minutes=minutes)

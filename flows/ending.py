@@ -37,14 +37,10 @@ def at_their_end(rows: Sequence[Row], now: datetime) -> list[Row]:
     there = [row for row in rows if row.state in THERE and not row.undo_of]
 
     def over(row: Row) -> bool:
-        same = [one for one in there if _effect(one) == _effect(row)]
+        same = [one for one in there if one.step.same_effect(row.step)]
         return all(one.ends_at is not None and one.ends_at <= now for one in same)
 
     return [row for row in there if over(row)]
-
-
-def _effect(row: Row) -> tuple[str, str, dict[str, object]]:
-    return row.action, row.target, row.parameters
 
 
 def end_expired(store: Store, runs: Runs) -> list[str]:

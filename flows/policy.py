@@ -2,13 +2,14 @@
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from firebreak.blocks.alerting_rules import Recipient
+from firebreak.blocks.alerting_rules import BLOCK, Recipient
 from firebreak.blocks.retraining_rules import GateRules, RetrainingRules
 from firebreak.blocks.store import Incident, Store
 from firebreak.blocks.store.approvals import Identity
@@ -17,9 +18,9 @@ from firebreak.blocks.store.ledger import Approval, OnFailure
 from firebreak.detectors.allowlist import Allow
 from firebreak.detectors.facts import TokenGrant
 from firebreak.detectors.findings import ActorType, Severity
+from firebreak.detectors.rule_file import seconds
 from firebreak.detectors.yaml_text import read_yaml
 
-_BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 LONGEST_ALLOWED = timedelta(days=366)
 
 
@@ -32,10 +33,9 @@ class _Strict(BaseModel):
 
 
 def _seconds(text: Any) -> int:
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text) if isinstance(text, str) else None
-    if found is None:
+    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]{0,5}[mhd]", text):
         raise ValueError("write a duration as 30m, 24h or 7d")
-    return int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]]
+    return seconds(text)
 
 
 Duration = Annotated[int, BeforeValidator(_seconds)]
@@ -87,7 +87,7 @@ class Escalation(_Strict):
     """Who else is told, and how long before the request expires."""
 
     minutes: float = Field(gt=0, description="before expiry")
-    notify: str = Field(pattern=_BLOCK, description="a Prefect notification block as type/name")
+    notify: str = Field(pattern=BLOCK, description="a Prefect notification block as type/name")
 
 
 class ApprovalRules(_Strict):
@@ -99,7 +99,7 @@ class ApprovalRules(_Strict):
     )
     remind_minutes: float | None = Field(default=None, gt=0, description="before expiry; absent: nobody is reminded")
     notify: str | None = Field(
-        default=None, pattern=_BLOCK, description="reminders go through this notification block; absent: to the log"
+        default=None, pattern=BLOCK, description="reminders go through this notification block; absent: to the log"
     )
     escalate: tuple[Escalation, ...] = Field(default=(), description="the next people, while nobody has decided")
 
@@ -176,6 +176,12 @@ def load_policy(store: Store) -> Policy:
     text = store.registers.policy()
     if text is None:
         raise PolicyError("the store holds no policy: run `python -m firebreak.deployments.bootstrap`")
+    return _in_force(text)
+
+
+@lru_cache(maxsize=2)
+def _in_force(text: str) -> Policy:
+    """Read once for each text: `reconcile` asks for it many times a minute."""
     return parse_policy(text, "policy in the store")
 
 

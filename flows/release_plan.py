@@ -8,15 +8,13 @@ from prefect.artifacts import create_table_artifact
 
 from firebreak.blocks.action import held_by_others
 from firebreak.blocks.store import Incident, State, Store
-from firebreak.blocks.store.incidents import canonical
-from firebreak.blocks.store.ledger import Outcome, Row, Step
+from firebreak.blocks.store.ledger import TRIED, Outcome, Row, Step
 from firebreak.flows.executor import undo_of
 from firebreak.flows.markdown import inline
 from firebreak.flows.shared import load_action
 
 SHORTEST = 8  # of a digest that names a step
 NOT_CHOSEN = "not chosen"
-TRIED = (Outcome.ATTEMPTED, Outcome.UNKNOWN, Outcome.FAILED)
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def parts(store: Store, incident: Incident, verdict: State | None, chosen: Seque
     rows, held = _rows(store, incident), untold(store, incident)
     named = [row.step for row in rows if any(_names(name, row.action, row.digest) for name in chosen)]
     planned = [
-        _part(row, verdict, not chosen, any(_same(row.step, step) for step in named))
+        _part(row, verdict, not chosen, any(row.step.same_effect(step) for step in named))
         for row in reversed(rows)
         if held is None or row.step != held
     ]
@@ -89,7 +87,7 @@ def untold(store: Store, incident: Incident) -> Step | None:
     step = load_action("quarantine-actor").plan(store, incident, {})
     if not isinstance(step, Step) or step.approval != "auto":
         return None
-    same = [row for row in _rows(store, incident) if _same(row.step, step)]
+    same = [row for row in _rows(store, incident) if row.step.same_effect(step)]
     if any(row.state is Outcome.SUCCEEDED or row.state in TRIED for row in same):
         return None
     return same[-1].step if same else step
@@ -142,11 +140,3 @@ def undoing(planned: Sequence[Part]) -> list[Step]:
 
 def _names(name: str, action: str, digest: str) -> bool:
     return action == name or (len(name) >= SHORTEST and digest.startswith(name))
-
-
-def _same(one: Step, other: Step) -> bool:
-    return (one.action, one.target, canonical(one.parameters)) == (
-        other.action,
-        other.target,
-        canonical(other.parameters),
-    )

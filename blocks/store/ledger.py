@@ -53,6 +53,17 @@ class Step(BaseModel):
         body += [] if self.expires_after is None else [self.expires_after]
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
+    def same_effect(self, other: "Step", within: Sequence[str] | None = None) -> bool:
+        """Whether both are about the same thing at the same target, whatever else is said of them.
+
+        ``within``: the parameters that say so, as an action's `effect` has them; None: all.
+        """
+        return self._effect(within) == other._effect(within)
+
+    def _effect(self, within: Sequence[str] | None) -> str:
+        told = self.parameters if within is None else {name: self.parameters.get(name) for name in within}
+        return canonical([self.action, self.target, told])
+
 
 def plan_digest(incident_id: int, steps: Sequence[Step], round: int = 0) -> str:
     """What an approver approves: every step, in order, with the approval it needs.
@@ -190,14 +201,14 @@ class Ledger:
         """
         theirs = ledger.c.action == row.action, ledger.c.target == row.target, ledger.c.incident_id != row.incident_id
         there = ledger.c.state == Outcome.SUCCEEDED, ledger.c.undo_of.is_(None), ledger.c.former.is_not(sa.null())
-        query = sa.select(ledger.c.former, ledger.c.parameters).join(incidents, incidents.c.id == ledger.c.incident_id)
+        query = ledger.select().join(incidents, incidents.c.id == ledger.c.incident_id)
         query = query.where(*theirs, *there, incidents.c.state.not_in(CLOSED)).order_by(ledger.c.created_at)
         with self._db.write() as conn:
             require(conn, self._db.clock(), lease.name, lease.owner)
-            for former, parameters in conn.execute(query).all():
-                if former and all(parameters.get(name) == row.parameters.get(name) for name in effect):
-                    conn.execute(ledger.update().where(ledger.c.digest == row.digest).values(former=former))
-                    break
+            found = [Row(**each._mapping) for each in conn.execute(query)]
+            former = next((one.former for one in found if one.former and one.step.same_effect(row.step, effect)), None)
+            if former:
+                conn.execute(ledger.update().where(ledger.c.digest == row.digest).values(former=former))
 
     def settle(
         self, lease: Lease, row: Row, outcome: Outcome, probe: dict[str, Any] | None, error: str | None = None

@@ -9,13 +9,8 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from pydantic import SecretStr
 
-from firebreak.blocks.incident_store import IncidentStore
-from firebreak.blocks.interaction_log import InteractionLog
-from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.quarantine_actor import QuarantineActor
-from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.store import Batch, State, Store
 from firebreak.blocks.store.ledger import Outcome, Step
 from firebreak.blocks.workflow_controls import WorkflowControls
@@ -26,6 +21,7 @@ from firebreak.flows.executor import execute
 from firebreak.flows.release import ReleaseFailed, release
 from firebreak.flows.runs import Runs
 from firebreak.flows.shared import load_action
+from tests.flows.support import responding_blocks
 from tests.stores import finding
 
 pytestmark = pytest.mark.integration
@@ -34,16 +30,7 @@ HELD = {"kind": "user", "workflow": "answer-tickets"}
 
 @pytest.fixture
 def store(prefect_server: System, tmp_path: Path) -> Store:
-    url = f"sqlite:///{tmp_path}/store.db"
-    for block in (
-        IncidentStore(url=SecretStr(url)),
-        InteractionLog(path=tmp_path / "interactions.jsonl"),
-        QuarantineActor(),
-        NotifyTeam(),
-        StopWorkflow(),
-    ):
-        block.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
-    store = Store(url)
+    store = responding_blocks(tmp_path)
     store.registers.put_policy("version: 1\nplaybooks: []\n")
     return store
 

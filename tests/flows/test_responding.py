@@ -5,13 +5,9 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from pydantic import SecretStr
 
-from firebreak.blocks.incident_store import IncidentStore
 from firebreak.blocks.interaction_log import InteractionLog
-from firebreak.blocks.notify_team import NotifyTeam
 from firebreak.blocks.quarantine_actor import QuarantineActor
-from firebreak.blocks.stop_workflow import StopWorkflow
 from firebreak.blocks.store import Batch, Incident, State, Store
 from firebreak.blocks.store.ledger import Outcome, Step
 from firebreak.deployments.system import System
@@ -22,6 +18,7 @@ from firebreak.flows.policy import read_policy
 from firebreak.flows.release import ReleaseFailed, release
 from firebreak.flows.respond import respond
 from firebreak.flows.triage import TRIES, triage
+from tests.flows.support import responding_blocks
 from tests.flows.test_policy import SHIPPED
 from tests.stores import finding
 
@@ -31,16 +28,7 @@ HOSTILE = "</table><script>alert(1)</script> ![x](http://evil.test/?c) | `` ``` 
 
 @pytest.fixture
 def store(prefect_server: System, tmp_path: Path) -> Store:
-    url = f"sqlite:///{tmp_path}/store.db"
-    for block in (
-        IncidentStore(url=SecretStr(url)),
-        InteractionLog(path=tmp_path / "interactions.jsonl"),
-        QuarantineActor(),
-        NotifyTeam(),
-        StopWorkflow(),
-    ):
-        block.save("firebreak", overwrite=True, _sync=True)  # type: ignore[call-arg]
-    store = Store(url)
+    store = responding_blocks(tmp_path)
     text, policy = read_policy(SHIPPED)
     store.registers.put_policy(text, policy.tokens)
     return store

@@ -26,6 +26,7 @@ from firebreak.blocks.store.ledger import Outcome, Step, plan_digest
 from firebreak.blocks.web import trusted
 from firebreak.detectors.findings import ActorType
 from firebreak.flows.executor import Result, execute, failed_before, take_back
+from firebreak.flows.planning import planned as plan_of
 from firebreak.flows.planning import rows_of, settle_incident
 from tests.flows.drills.actions import OpenTicket, SendMessage, TurnOff, key_of, make
 from tests.flows.drills.targets import Addresses, ask
@@ -90,7 +91,7 @@ def carry_out_plan(store: Store, incident: Incident, load: Callable[[str], Actio
     assert incident.triage is not None
     store.incidents.move(incident.id, State.RESPONDING, "drill")
     on_failure = incident.triage["on_failure"]
-    digest, rows = rows_of(store, incident, [Step(**step) for step in incident.triage["steps"]])
+    digest, rows = rows_of(store, incident, plan_of(incident))
     failed = failed_before(store, incident.id, digest)
     result = Result(failed=failed) if failed else execute(store, incident, rows, load, lease, on_failure)
     if result.failed and on_failure.get(result.failed.action) == "undo":
