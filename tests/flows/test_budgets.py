@@ -9,7 +9,7 @@ from firebreak.blocks.store.automation import Breaker, Budget, Limits
 from firebreak.blocks.store.ledger import Outcome, Row, plan_digest
 from firebreak.flows.executor import execute, undo_of
 from firebreak.flows.planning import planned, rows_of
-from tests.flows.test_executor import Append, step
+from tests.flows.appending import Append, step
 from tests.stores import finding
 
 LIMITS = Limits({"append": Budget(hour=2)}, Breaker(actions=1_000))
